@@ -37,8 +37,11 @@ pub const HANDLED: &str = "leftfold.handled";
 pub const LEASES: &str = "leftfold.lease";
 /// The category of the streams with the definitions of SQL views.
 pub const VIEWS: &str = "leftfold.view";
+/// The category of the streams with the definitions of connectors.
+pub const CONNECTORS: &str = "leftfold.connector";
 /// The categories of bookkeeping that is not the store's own.
-pub const OF_LEFTFOLD: [&str; 7] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES, VIEWS];
+pub const OF_LEFTFOLD: [&str; 8] =
+    [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES, VIEWS, CONNECTORS];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 8] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT, KAFKA];

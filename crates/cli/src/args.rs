@@ -1,6 +1,7 @@
 mod accounts;
 mod cluster;
 mod command;
+mod connectors;
 mod display;
 mod events;
 mod files;
@@ -24,6 +25,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use cluster::{Cluster, ClusterAction};
 pub(crate) use command::{completions, parse};
+pub(crate) use connectors::{Connector, ConnectorAction};
 pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, StartArgs, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
@@ -136,6 +138,9 @@ pub(crate) enum Command {
     /// Ask views by SQL.
     #[command(after_help = views::QUERY_HELP)]
     Query(Ask),
+    /// Test, add, list and change connectors: what brings events to web hooks while a server runs.
+    #[command(after_help = connectors::HELP)]
+    Connector(Connector),
     /// List, replay and skip the events that reactors have parked.
     #[command(after_help = parked::HELP)]
     Parked(Parked),

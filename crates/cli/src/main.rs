@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         Command::Checkpoints { action } => commands::checkpoints::run(&args.location, action),
         Command::Index(index) => commands::index::run(&args.location, index.action),
         Command::View(view) => commands::view::run(&args.location, &view.action),
+        Command::Connector(connector) => {
+            commands::connector::run(&args.location, &connector.action)
+        }
         Command::Query(ask) => commands::query::run(&args.location, &ask),
         Command::Parked(parked) => commands::parked::run(&args.location, &parked.action),
         Command::Retention(retention) => commands::retention::run(&args.location, retention.action),

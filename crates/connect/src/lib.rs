@@ -3,6 +3,7 @@
 mod assemble;
 mod changes;
 mod check;
+pub mod connectors;
 mod convert;
 mod csv;
 mod drafting;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io;
 
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::{DCtx, DDict};
+use zstd::zstd_safe::{DCtx, DDict, WriteBuf};
 
 use crate::blocks::BLOCK_BYTES;
 use crate::options::Compression;
@@ -128,11 +128,12 @@ pub(crate) fn has_content_length(stored: &[u8], content: u64) -> bool {
     matches!(zstd::zstd_safe::get_frame_content_size(stored), Ok(Some(found)) if found == content)
 }
 
-/// Decompresses a block that must fill `to` exactly.
-pub(crate) fn decompress(
+/// Decompresses a block of this length.
+pub(crate) fn decompress<C: WriteBuf + ?Sized>(
     stored: &[u8],
     dictionary: Option<&DDict<'static>>,
-    to: &mut [u8],
+    to: &mut C,
+    length: usize,
 ) -> Result<(), &'static str> {
     const WRONG: &str = "a compressed block can't be decompressed";
     DECOMPRESSOR.with_borrow_mut(|decompressor| {
@@ -146,7 +147,7 @@ pub(crate) fn decompress(
             Some(dictionary) => decompressor.decompress_using_ddict(to, stored, dictionary),
             None => decompressor.decompress(to, stored),
         };
-        if done == Ok(to.len()) { Ok(()) } else { Err(WRONG) }
+        if done == Ok(length) { Ok(()) } else { Err(WRONG) }
     })
 }
 
@@ -175,17 +176,25 @@ mod tests {
             let content = b"{\"account\":\"DE0000000001\",\"currency\":\"EUR\"}".repeat(3);
             let compressed = compressor.compress(&content).unwrap();
             let mut back = vec![0; content.len()];
-            decompress(&compressed, dictionary, &mut back).unwrap();
+            decompress(&compressed, dictionary, &mut back[..], content.len()).unwrap();
             assert_eq!(back, content);
             assert!(has_content_length(&compressed, content.len() as u64));
             assert!(
                 !has_content_length(&compressed, content.len() as u64 + 1)
                     && !has_content_length(&compressed[..2], 1)
             );
-            assert!(decompress(&compressed, dictionary, &mut vec![0; content.len() - 1]).is_err());
-            assert!(decompress(&compressed, dictionary, &mut vec![0; content.len() + 1]).is_err());
+            for length in [content.len() - 1, content.len() + 1] {
+                let mut back = vec![0; length];
+                assert!(decompress(&compressed, dictionary, &mut back[..], length).is_err());
+            }
             assert!(
-                decompress(&compressed[..compressed.len() - 1], dictionary, &mut back).is_err()
+                decompress(
+                    &compressed[..compressed.len() - 1],
+                    dictionary,
+                    &mut back[..],
+                    content.len()
+                )
+                .is_err()
             );
         }
     }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use crate::error::ReadError;
 use crate::frames::FrameView;
 use crate::log::Log;
@@ -45,7 +47,7 @@ impl Log {
 
     /// Returns a reader of records by position.
     pub fn fetcher(&self) -> Fetcher {
-        Fetcher { log: self.clone(), current: None, misses: 0, announced: None }
+        Fetcher { log: self.clone(), current: None, misses: 0, announced: 0..0 }
     }
 }
 
@@ -55,8 +57,8 @@ pub struct Fetcher {
     current: Option<(Block, Walk)>,
     /// Blocks that had to be read from files.
     misses: u32,
-    /// The segment and the number of the block that was announced last.
-    announced: Option<(u64, usize)>,
+    /// The positions of the block that was announced last, as far as they are known.
+    announced: Range<u64>,
 }
 
 impl Fetcher {
@@ -68,18 +70,27 @@ impl Fetcher {
         if self.misses == 0 { 0 } else { MOST.min(1 << self.misses.min(MOST.ilog2())) }
     }
 
+    /// Whether a position lies in the block that was announced last.
+    pub fn is_announced(&self, position: u64) -> bool {
+        self.announced.contains(&position)
+    }
+
     /// Announces that a position will be fetched soon, so that the system begins to read its block;
     /// returns whether that is another block than the last one. Errors come when it is fetched.
     pub fn announce(&mut self, position: u64) -> bool {
-        let block = self.log.reader().block_with(&self.log.catalog().segments(), position);
-        let Ok(Some(block)) = block else { return false };
-        let announced = Some((block.segment.id, block.index));
-        if self.announced == announced {
+        if self.is_announced(position) {
             return false;
         }
-        self.announced = announced;
-        _ = self.log.reader().announce(&block);
-        true
+        let block = self.log.reader().block_with(&self.log.catalog().segments(), position);
+        let Ok(Some(block)) = block else { return false };
+        let first = block.entry.first_position.get();
+        let is_new = self.announced.start != first;
+        // What is added to the last block of a segment belongs to it.
+        self.announced = first..block.next_position.unwrap_or(position).max(position + 1);
+        if is_new {
+            _ = self.log.reader().announce(&block);
+        }
+        is_new
     }
 
     /// Whether a position is a few records after the one that was fetched last.

@@ -5,6 +5,7 @@ mod administration;
 mod certificate;
 pub mod codes;
 mod config;
+mod connectors;
 mod grpc;
 mod http;
 mod kafka;

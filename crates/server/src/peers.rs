@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
+use crate::connectors::RunningConnectors;
 use crate::net::Threads;
 use crate::server::{Listening, RunningServer, Server, StartError, admitting};
 use crate::state::State;
@@ -59,7 +60,7 @@ impl Server {
         let mut partitions = partitions.into_iter();
         let first = partitions.next().ok_or(StartError::NoPartitions)?;
         let access = Access::local(first.clone());
-        let state = Arc::new(State::new(config, first, access, views));
+        let state = Arc::new(State::new(config, first, access, views, RunningConnectors::off()));
         let others = partitions.map(|store| Arc::new(state.for_store(store)));
         let states = std::iter::once(state.clone()).chain(others);
         let places = grpc::CopyPlaces::new();

@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
+use crate::connectors::RunningConnectors;
 use crate::http::HttpProtocol;
 use crate::kafka::{Broker, KafkaProtocol};
 use crate::net::{
@@ -54,6 +55,8 @@ pub struct RunningServer {
     limits: ConnectionLimits,
     follow: Option<AbortHandle>,
     views: ViewsThread,
+    /// The task that runs the connectors.
+    connectors: Option<JoinHandle<()>>,
 }
 
 /// Why a server can't be started.
@@ -141,7 +144,8 @@ impl Server {
     /// time. SQL views do not run.
     pub fn router(config: Config, store: Arc<dyn Engine>) -> Router {
         let views = SqlViews::off(&config);
-        routes(&Arc::new(State::new(config, store.clone(), Access::local(store), views)))
+        let (access, connectors) = (Access::local(store.clone()), RunningConnectors::off());
+        routes(&Arc::new(State::new(config, store, access, views, connectors)))
     }
 
     /// Starts a server for a store, on the runtime that this is called on.
@@ -202,13 +206,19 @@ impl Server {
         let path = config.views_directory();
         let views = SqlViews::open(&config, store.clone());
         let views = views.map_err(|source| StartError::Views { path, source })?;
-        let state = Arc::new(State::new(config, store, access, views));
+        let connectors = match config.engine {
+            EngineKind::Embedded => RunningConnectors::of(store.clone()),
+            // The nodes of a cluster would all run them.
+            EngineKind::Kafka => RunningConnectors::off(),
+        };
+        let state = Arc::new(State::new(config, store, access, views, connectors));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;
         let opened = Listening { listener, local_addr, threads: threads.clone(), certificate };
         let mut running = opened.run(routes(&state), state, views)?;
         if let (Some(address), Some(listener)) = (kafka_listen, kafka) {
             running.serve_kafka(address, listener, threads).await?;
         }
+        running.connectors = running.state.connectors.start(running.state.shutdown.clone());
         running.made_password = made_password;
         Ok(running)
     }
@@ -258,6 +268,7 @@ impl Listening {
             limits,
             follow,
             views,
+            connectors: None,
             made_password: None,
         })
     }
@@ -360,6 +371,9 @@ impl RunningServer {
         _ = (&mut self.ended).await;
         if let Some(kafka) = &mut self.kafka {
             _ = (&mut kafka.ended).await;
+        }
+        if let Some(connectors) = &mut self.connectors {
+            _ = connectors.await;
         }
         self.views.ended().await;
     }

@@ -5,6 +5,7 @@ use leftfold_api::Engine;
 use crate::access::Access;
 use crate::administration::Administration;
 use crate::config::Config;
+use crate::connectors::RunningConnectors;
 use crate::limits::SharedLimits;
 use crate::metrics::Metrics;
 use crate::net::Shutdown;
@@ -28,6 +29,8 @@ pub struct State {
     pub(crate) limits: Arc<SharedLimits>,
     /// The SQL views.
     pub(crate) views: SqlViews,
+    /// The connectors.
+    pub(crate) connectors: RunningConnectors,
     pub(crate) administration: Administration,
     pub(crate) shutdown: Shutdown,
 }
@@ -43,6 +46,7 @@ impl State {
         store: Arc<dyn Engine>,
         access: Access,
         views: SqlViews,
+        connectors: RunningConnectors,
     ) -> Self {
         let shutdown = Shutdown::new();
         let limits = Arc::new(SharedLimits::new(&config, &*store));
@@ -57,6 +61,7 @@ impl State {
             metrics,
             limits,
             views,
+            connectors,
             administration,
             shutdown,
         }
@@ -74,6 +79,7 @@ impl State {
             subscriptions,
             limits: self.limits.clone(),
             views,
+            connectors: RunningConnectors::off(),
             administration: Administration::new(),
             shutdown: self.shutdown.clone(),
         }

@@ -144,8 +144,8 @@ async fn measure(
     table::print(&format!("{name}, records/s"), &of(&|one| one.rate), 0);
     table::print(&format!("{name}, p50 ms"), &of(&|one| Some(one.latency?[0])), 3);
     table::print(&format!("{name}, p99 ms"), &of(&|one| Some(one.latency?[1])), 3);
-    table::print(&format!("{name}, server's us/record"), &of(&|one| Some(one.cpu[1])), 2);
-    table::print(&format!("{name}, client's us/record"), &of(&|one| Some(one.cpu[0])), 2);
+    table::print(&format!("{name}, server's us/record"), &of(&|one| Some(one.cpu?[1])), 2);
+    table::print(&format!("{name}, client's us/record"), &of(&|one| Some(one.cpu?[0])), 2);
     let [median, least, greatest] = spread(syncs);
     println!(
         "| bare write+fdatasync meanwhile, /s | {median:.0} ({least:.0} to {greatest:.0}) | | | | |"

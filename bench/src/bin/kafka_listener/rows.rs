@@ -16,6 +16,8 @@ const PARTITIONS: i32 = 8;
 const BATCH: usize = 60;
 /// Batches in flight of a producer, as of Java's.
 const IN_FLIGHT: usize = 5;
+/// The least seconds of Java's producers: they connect meanwhile, and are compiled.
+const LEAST_OF_JAVA: f64 = 1.0;
 /// The share of each time before the measurement starts.
 const WARM_UP: f64 = 0.25;
 
@@ -42,8 +44,9 @@ pub(crate) struct Measurement {
     pub(crate) rate: Option<f64>,
     /// Latencies in milliseconds: the median, and the 99th percentile.
     pub(crate) latency: Option<[f64; 2]>,
-    /// Processor time for each record in microseconds: of the client, and of the server.
-    pub(crate) cpu: [f64; 2],
+    /// Processor time for each record in microseconds: of the client, and of the server. Java's producers send what they
+    /// have queued after the measurement too, so it says nothing of them.
+    pub(crate) cpu: Option<[f64; 2]>,
 }
 
 /// How much is done.
@@ -122,12 +125,16 @@ impl Row {
             Row::Consume => consume(system, &topic, size.consumed).await,
             Row::EndToEnd => end_to_end(system, &topic, size.deliveries).await,
             Row::JavaProduce { producers } => {
+                let seconds = seconds.max(LEAST_OF_JAVA);
                 let words = format!("{topic} {producers} {seconds} {VALUE}");
-                by_java(system, java, "produce", &words, |rate| rate * seconds * (1.0 + WARM_UP))
+                let (produced, _) = by_java(system, java, "produce", &words)?;
+                Ok(Measurement { cpu: None, ..produced })
             }
             Row::JavaConsume => {
-                let records = size.consumed;
-                by_java(system, java, "consume", &format!("{topic} {records}"), |_| records as f64)
+                let words = format!("{topic} {}", size.consumed);
+                let (consumed, seconds) = by_java(system, java, "consume", &words)?;
+                let cpu = seconds.map(|seconds| seconds * 1e6 / size.consumed as f64);
+                Ok(Measurement { cpu: Some(cpu), ..consumed })
             }
         }
     }
@@ -163,7 +170,11 @@ async fn produce(
     ensure!(!latencies.is_empty(), "no batch was answered in time");
     let count = (latencies.len() * records) as f64;
     let rate = Some(count / took);
-    Ok(Measurement { rate, latency: percentiles(latencies), cpu: since(system, before, count)? })
+    Ok(Measurement {
+        rate,
+        latency: percentiles(latencies),
+        cpu: Some(since(system, before, count)?),
+    })
 }
 
 async fn run_all(
@@ -191,7 +202,7 @@ async fn consume(system: &System, topic: &str, records: u64) -> anyhow::Result<M
         count += consumer.next().await?.0;
     }
     let rate = Some(count as f64 / started.elapsed().as_secs_f64());
-    Ok(Measurement { rate, latency: None, cpu: since(system, before, count as f64)? })
+    Ok(Measurement { rate, latency: None, cpu: Some(since(system, before, count as f64)?) })
 }
 
 async fn end_to_end(system: &System, topic: &str, times: usize) -> anyhow::Result<Measurement> {
@@ -213,26 +224,25 @@ async fn end_to_end(system: &System, topic: &str, times: usize) -> anyhow::Resul
         }
         producer.answered().await?;
     }
-    let cpu = since(system, before, times as f64)?;
+    let cpu = Some(since(system, before, times as f64)?);
     Ok(Measurement { rate: None, latency: percentiles(latencies), cpu })
 }
 
-/// Lets Java produce or consume a number of records, and returns its rate.
+/// Lets Java produce or consume. Returns its rate, and the processor time in seconds: its own, and the server's.
 fn by_java(
     system: &System,
     java: &mut Option<Java>,
     what: &str,
     words: &str,
-    records: impl Fn(f64) -> f64,
-) -> anyhow::Result<Measurement> {
+) -> anyhow::Result<(Measurement, [f64; 2])> {
     let java = java.as_mut().context("Java is not running")?;
     let before = [java.processor_time(), system.processor_time()?];
     let found = java.run(&format!("{what} {} {words}", system.bootstrap()))?;
     let after = [java.processor_time(), system.processor_time()?];
-    let rate = *found.first().context("Java gives no rate")?;
-    let cpu = [0, 1].map(|of: usize| (after[of] - before[of]) * 1e6 / records(rate));
+    let rate = Some(*found.first().context("Java gives no rate")?);
     let latency = found.get(1).zip(found.get(2)).map(|(p50, p99)| [*p50, *p99]);
-    Ok(Measurement { rate: Some(rate), latency, cpu })
+    let took = [after[0] - before[0], after[1] - before[1]];
+    Ok((Measurement { rate, latency, cpu: None }, took))
 }
 
 fn cpu(system: &System) -> anyhow::Result<[f64; 2]> {

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use leftfold_bench::process::{ServerProcess, memory, processor_time};
-use leftfold_kafka::{Client, Connection, NewTopic};
+use leftfold_kafka::{Client, Connection, Isolation, NewTopic, OffsetSpec, Partition};
 use leftfold_kafka_broker::{Cluster, Options, Tuning};
 
 /// The most time for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The time between two looks at a new topic.
+const POLL: Duration = Duration::from_millis(10);
 /// The number of the only broker.
 const BROKER: &str = "node-1";
 
@@ -85,7 +87,18 @@ impl System {
             NewTopic { name: name.to_owned(), partitions, replication: None, settings: Vec::new() };
         client.create_topic(&topic, PATIENCE).await?;
         while !client.describe_topic(name).await?.is_some_and(|topic| topic.has_leaders) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(POLL).await;
+        }
+        // A broker may be named as the leader before it knows that it is.
+        let connection = self.connect().await?;
+        for number in 0..partitions {
+            let partition = Partition::new(name, number);
+            while let Err(error) =
+                connection.offset(&partition, OffsetSpec::Latest, Isolation::Uncommitted).await
+            {
+                ensure!(error.is_retriable(), error);
+                tokio::time::sleep(POLL).await;
+            }
         }
         Ok(())
     }

@@ -7,9 +7,10 @@ use clap::{Command, CommandFactory};
 use super::Args;
 
 /// The commands by what they are for. Each command is in exactly one group.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Events", &["append", "read", "subscribe", "streams", "ingest", "mapping"]),
     ("Views by SQL", &["view", "query"]),
+    ("Connectors", &["connector"]),
     ("Folds and indexes", &["checkpoints", "parked", "index"]),
     (
         "Administration of a store",
@@ -37,7 +38,7 @@ const INAPPLICABLE: [(&[&str], &[&str]); 5] = [
     (&["repair", "restore"], &["packing", "server", "ca", "asking"]),
     (&["serve", "config"], &["server", "ca", "asking"]),
     (&["user", "group", "token", "grant"], &["packing"]),
-    (&["cluster"], &["data", "packing"]),
+    (&["cluster", "connector"], &["data", "packing"]),
 ];
 
 /// Returns the command line with grouped help.

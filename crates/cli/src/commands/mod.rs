@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod checkpoints;
 pub(crate) mod cluster;
 pub(crate) mod completions;
+pub(crate) mod connector;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod import;

@@ -16,6 +16,8 @@ pub struct HandlerError {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum NextStep {
     Retry,
+    /// Retry at a time of the handler's choice.
+    RetryAt(Timestamp),
     Park,
     Later(Timestamp),
     /// Decide again at once: what a decision rests on has changed.
@@ -33,6 +35,12 @@ impl HandlerError {
     /// Retries with back-off until the attempts are used up, then parks.
     pub fn retry(reason: impl Into<String>) -> Self {
         HandlerError { reason: reason.into(), then: NextStep::Retry }
+    }
+
+    /// Retries at a time, not before, until the attempts are used up, then parks: for a target that says when to come
+    /// back, or a schedule of its own.
+    pub fn retry_at(reason: impl Into<String>, when: Timestamp) -> Self {
+        HandlerError { reason: reason.into(), then: NextStep::RetryAt(when) }
     }
 
     /// Parks at once, because no retry can help.

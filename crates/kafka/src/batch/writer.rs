@@ -79,6 +79,11 @@ impl<'a> BatchWriter<'a> {
         self.count == 0
     }
 
+    /// Makes room for this many further bytes, so that the buffer does not grow step by step.
+    pub fn reserve(&mut self, additional: usize) {
+        self.out.reserve(additional);
+    }
+
     /// Returns the bytes that a record takes in the batch, at most.
     pub fn room_of(record: &WrittenRecord<'_>) -> usize {
         const NUMBERS: usize = 32;

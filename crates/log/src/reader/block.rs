@@ -17,6 +17,8 @@ pub(crate) struct Block {
     pub(crate) index: usize,
     pub(crate) entry: BlockEntry,
     pub(crate) end: u64,
+    /// The first position of the block behind it in its segment, if there is one.
+    pub(crate) next_position: Option<u64>,
     /// Whether nothing will be added to it.
     pub(crate) complete: bool,
 }
@@ -122,11 +124,13 @@ impl SegmentReader {
         let open = segment.open_body().is_some();
         self.with_blocks(segment, |blocks, data_end| {
             let entry = *blocks.get(index).filter(|entry| entry.offset.get() < data_end)?;
-            let next = blocks.get(index + 1).map(|next| next.offset.get());
+            let behind = blocks.get(index + 1);
+            let next_position = behind.map(|next| next.first_position.get());
+            let next = behind.map(|next| next.offset.get());
             // What follows in an open segment may not be synced yet.
             let complete = next.map_or(!open, |next| next <= data_end);
             let end = next.unwrap_or(data_end).min(data_end);
-            Some(Block { segment: segment.clone(), index, entry, end, complete })
+            Some(Block { segment: segment.clone(), index, entry, end, next_position, complete })
         })
     }
 

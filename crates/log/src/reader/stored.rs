@@ -144,15 +144,27 @@ impl SegmentReader {
         });
         let pieces: Vec<_> = pieces.collect::<Result<_, _>>()?;
         let length = (table.end_of(end - 1) - origin) as usize;
-        let content = self.buffers.filled(length, |mut rest| {
-            for (block, piece) in pieces {
-                let (to, later) = rest.split_at_mut(table.length_of(block) as usize);
-                decompress(&piece, compressed.dictionary.as_ref(), to)
-                    .map_err(|what| table.damage(segment, compressed, block, what))?;
-                rest = later;
+        let dictionary = compressed.dictionary.as_ref();
+        let damage = |block, what| table.damage(segment, compressed, block, what);
+        let content = match &pieces[..] {
+            // Its buffer is not cleared first.
+            [(block, piece)] => {
+                let mut content = Vec::with_capacity(length);
+                decompress(piece, dictionary, &mut content, length)
+                    .map_err(|what| damage(*block, what))?;
+                Bytes::from(content)
             }
-            Ok(())
-        })?;
+            pieces => self.buffers.filled(length, |mut rest| {
+                for (block, piece) in pieces {
+                    let length = table.length_of(*block) as usize;
+                    let (to, later) = rest.split_at_mut(length);
+                    decompress(piece, dictionary, to, length)
+                        .map_err(|what| damage(*block, what))?;
+                    rest = later;
+                }
+                Ok(())
+            })?,
+        };
         let from = (from - origin) as usize;
         let to = ((to - origin) as usize).clamp(from, content.len());
         Ok(content.slice(from..to))

@@ -148,7 +148,8 @@ impl Content {
             let mut unpacked = vec![0; content as usize];
             // With a wrong checksum it may still be right, and its frames can tell.
             let right = crc_of(salt, &[stored]) == entry.crc.get();
-            let done = decompress(stored, dictionary.as_ref(), &mut unpacked).is_ok();
+            let done = decompress(stored, dictionary.as_ref(), &mut unpacked[..], content as usize)
+                .is_ok();
             if !done {
                 unpacked.fill(0);
             }
@@ -173,7 +174,7 @@ impl Content {
             let Some(content) = content.filter(|content| *content <= MAX_BLOCK) else { return };
             let mut unpacked = vec![0; content as usize];
             let offset = self.bytes.len() as u64;
-            if decompress(stored, None, &mut unpacked).is_err() {
+            if decompress(stored, None, &mut unpacked[..], content as usize).is_err() {
                 unpacked.fill(0);
             }
             self.bytes.extend_from_slice(&unpacked);

@@ -46,6 +46,8 @@ pub enum Scope<'a> {
     Indexes,
     /// The SQL views.
     Views,
+    /// The connectors.
+    Connectors,
     /// Users, groups, tokens and grants.
     Accounts,
     /// The store as a whole: its size, scavenging, backups, metrics.
@@ -60,6 +62,7 @@ impl fmt::Display for Scope<'_> {
             Scope::Rules => "the retention rules",
             Scope::Indexes => "the named indexes",
             Scope::Views => "the SQL views",
+            Scope::Connectors => "the connectors",
             Scope::Accounts => "users and their grants",
             Scope::Store => "the store as a whole",
         })

@@ -69,12 +69,12 @@ impl Most {
         Most { bytes: state.config.body_bytes.0, of: "limits.body_bytes" }
     }
 
-    /// Returns the limit of a body with SQL.
-    pub(super) fn of_sql(state: &State) -> Self {
+    /// Returns the limit of a body with a definition, or a query of views.
+    pub(super) fn of_definition(state: &State) -> Self {
         let most = Most::of_all(state);
         match most.bytes < MAX_SQL_BODY {
             true => most,
-            false => Most { bytes: MAX_SQL_BODY, of: "of SQL" },
+            false => Most { bytes: MAX_SQL_BODY, of: "of SQL and TOML" },
         }
     }
 

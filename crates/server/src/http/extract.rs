@@ -130,22 +130,43 @@ impl FromRequest<Arc<State>> for SqlBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Problem> {
-        let headers = request.headers();
-        let is = |media_type: &str| media_type_of(headers).eq_ignore_ascii_case(media_type);
-        // A web page of another site may send plain text without being asked whether it may.
-        let is_sql = is("application/sql") || is("text/plain") && !headers.contains_key(ORIGIN);
-        if !is_sql {
-            let message = "the body must be SQL: send content-type: application/sql, or text/plain if it \
-                           is no web page that sends it";
-            return Err(Problem::new("media_type_unsupported", message));
-        }
-        let (bytes, _memory) = receive(request, state, Most::of_sql(state)).await?;
-        let text = String::from_utf8(bytes.into()).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            Problem::new("body_invalid", format!("the body is no UTF-8 from byte {at} on"))
-        })?;
-        Ok(SqlBody(text))
+        Ok(SqlBody(receive_text(request, state, ["SQL", "application/sql"]).await?))
     }
+}
+
+/// A body with TOML: the file of a connector.
+pub(super) struct TomlBody(pub(super) String);
+
+impl FromRequest<Arc<State>> for TomlBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Problem> {
+        Ok(TomlBody(receive_text(request, state, ["TOML", "application/toml"]).await?))
+    }
+}
+
+/// Receives the text of a definition, in a language with this media type.
+async fn receive_text(
+    request: Request,
+    state: &Arc<State>,
+    [language, media_type]: [&str; 2],
+) -> Result<String, Problem> {
+    let headers = request.headers();
+    let is = |media_type: &str| media_type_of(headers).eq_ignore_ascii_case(media_type);
+    // A web page of another site may send plain text without being asked whether it may.
+    let is_right = is(media_type) || is("text/plain") && !headers.contains_key(ORIGIN);
+    if !is_right {
+        let message = format!(
+            "the body must be {language}: send content-type: {media_type}, or text/plain if it is no web page that \
+             sends it"
+        );
+        return Err(Problem::new("media_type_unsupported", message));
+    }
+    let (bytes, _memory) = receive(request, state, Most::of_definition(state)).await?;
+    String::from_utf8(bytes.into()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::new("body_invalid", format!("the body is no UTF-8 from byte {at} on"))
+    })
 }
 
 /// Returns the media type of a body, without its parameters.

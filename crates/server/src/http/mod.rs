@@ -6,6 +6,7 @@ mod append;
 mod body;
 mod cluster;
 mod connection;
+mod connectors;
 mod errors;
 mod event_stream;
 mod extract;
@@ -87,6 +88,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(accounts::list_grants, accounts::add_grant))
         .routes(routes!(accounts::remove_grant))
         .merge(views::routes())
+        .merge(connectors::routes())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .split_for_parts();
@@ -126,6 +128,7 @@ async fn links() -> axum::Json<serde_json::Value> {
         "events": "/v1/events",
         "streams": "/v1/streams",
         "views": "/v1/views",
+        "connectors": "/v1/connectors",
     }))
 }
 

@@ -27,6 +27,7 @@ pub(super) fn head() -> OpenApi {
         "indexes",
         "checkpoints",
         "views",
+        "connectors",
         "accounts",
         "store",
         "server",

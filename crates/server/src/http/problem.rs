@@ -7,6 +7,7 @@ use leftfold_api::{
     AdministrationError, AppendError, Coded, Conflict, Cursor, Expected, Invalid, Overlap,
     ReadError,
 };
+use leftfold_connect::connectors::ConnectorError;
 use leftfold_views::ViewsError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -193,6 +194,12 @@ impl From<PageError> for Problem {
             PageError::Read(error) => error.into(),
             error => Problem { can_retry: true, ..Problem::new(error.code(), error.to_string()) },
         }
+    }
+}
+
+impl From<ConnectorError> for Problem {
+    fn from(error: ConnectorError) -> Self {
+        Problem::of(&error, None)
     }
 }
 

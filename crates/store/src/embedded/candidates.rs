@@ -68,7 +68,9 @@ impl PostingEvents {
         {
             match self.matches.next() {
                 Ok(Some(position)) => {
-                    let is_new = !self.cached.contains(position) && self.fetcher.announce(position);
+                    let is_new = !self.fetcher.is_announced(position)
+                        && !self.cached.contains(position)
+                        && self.fetcher.announce(position);
                     self.blocks += usize::from(is_new);
                     self.ahead.push_back((Ok(position), is_new));
                 }

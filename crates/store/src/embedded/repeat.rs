@@ -10,6 +10,7 @@ use super::indexes::NamedIndex;
 use super::recent::RecentEvent;
 use crate::embedded::events::decode_event;
 use leftfold_api::{AppendError, Appended, Failure, IndexOrdinal, Overlap, Recorded, Versions};
+use leftfold_index::Key;
 
 /// The stored events that have the ids of a draft's events of one stream.
 #[derive(Default)]
@@ -131,6 +132,23 @@ fn compare_with_stored(
     known
 }
 
+/// The events of an append that a list of a named index may have.
+#[derive(Default)]
+struct ListedEvents {
+    events: u64,
+    /// The ordinal of the next one, if the list has all of them.
+    next: Option<u64>,
+}
+
+/// Returns the partition of an event in a named index, and the key of its list.
+fn key_in(draft: &Draft, event: &DraftEvent, named: &NamedIndex) -> (u32, Key) {
+    let micros = event.time.unwrap_or_default();
+    let recent = RecentEvent::of(&draft.described[event.described.clone()], micros);
+    let partition = named.definition.partitioning.as_ref();
+    let partition = partition.map_or(0, |partitioning| partitioning.partition_of(&recent));
+    (partition, *named.partitions.get(partition as usize).unwrap_or(&named.key))
+}
+
 impl Core {
     /// Adds to an answer the ordinals of the events in a named index. The append is durable or, in a
     /// relaxed store, admitted, so the number of earlier events in the index is final.
@@ -143,22 +161,35 @@ impl Core {
         let (Some(named), Some((first, last))) = (named, appended.positions) else {
             return Ok(appended);
         };
-        let positions = match appended.repeated {
-            true => self.stored_positions(draft, &appended.streams, last)?,
-            false => (first..=last).collect(),
+        let (positions, repeated) = match appended.repeated {
+            true => (self.stored_positions(draft, &appended.streams, last)?, true),
+            false => ((first..=last).collect(), false),
         };
+        let keys: Vec<_> = draft.events.iter().map(|event| key_in(draft, event, named)).collect();
         let index = self.index.set.load();
+        // The lists of an append of their own are looked up once each, unless they leave an event out.
+        let mut lists = HashMap::new();
+        if !repeated {
+            for (_, key) in &keys {
+                lists.entry(*key).or_insert(ListedEvents::default()).events += 1;
+            }
+            for (key, list) in &mut lists {
+                let before = index.count(key, first - 1)?;
+                list.next = (index.count(key, last)? - before == list.events).then_some(before);
+            }
+        }
         let mut ordinals = Vec::with_capacity(draft.events.len());
-        for (position, event) in positions.into_iter().zip(&draft.events) {
-            let micros = event.time.unwrap_or_default();
-            let recent = RecentEvent::of(&draft.described[event.described.clone()], micros);
-            let partition = named.definition.partitioning.as_ref();
-            let partition = partition.map_or(0, |partitioning| partitioning.partition_of(&recent));
-            let key = named.partitions.get(partition as usize).unwrap_or(&named.key);
-            let upto = index.count(key, position)?;
-            // An event that the index does not list adds nothing to the count.
-            let is_listed = upto > index.count(key, position - 1)?;
-            ordinals.push(is_listed.then(|| IndexOrdinal { partition, ordinal: upto - 1 }));
+        for (position, (partition, key)) in positions.into_iter().zip(keys) {
+            let next = lists.get_mut(&key).and_then(|list| list.next.as_mut());
+            let ordinal = match next {
+                Some(next) => Some(std::mem::replace(next, *next + 1)),
+                None => {
+                    let upto = index.count(&key, position)?;
+                    // An event that the index does not list adds nothing to the count.
+                    (upto > index.count(&key, position - 1)?).then(|| upto - 1)
+                }
+            };
+            ordinals.push(ordinal.map(|ordinal| IndexOrdinal { partition, ordinal }));
         }
         Ok(Appended { ordinals, ..appended })
     }

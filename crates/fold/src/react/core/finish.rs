@@ -55,6 +55,10 @@ impl Core {
                 HoldState::Waiting { query, after, until }
             }
             NextStep::Later(when) => HoldState::Retry { due: when.micros() },
+            NextStep::RetryAt(when) => match self.count_failure(key, false) {
+                HoldState::Retry { .. } => HoldState::Retry { due: when.micros() },
+                state => state,
+            },
             then => self.count_failure(key, then == NextStep::Park),
         };
         self.hold(key, state, reason);

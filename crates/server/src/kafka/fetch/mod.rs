@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use leftfold_api::EventStore;
@@ -30,6 +31,10 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) const MOST_BYTES: usize = 64 << 20;
 /// A consumer that waits for many bytes is looked after this often while some are there.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The fewest bytes for which it pays to read a partition.
+const LEAST: usize = 1 << 10;
+/// Partitions of one Fetch that are read at a time.
+const AT_ONCE: usize = 4;
 /// The first version that names topics by id.
 const BY_ID: i16 = 13;
 
@@ -46,6 +51,11 @@ impl Found {
     fn failed(code: ResponseError) -> Self {
         Found { code: code.code(), end: -1, records: Bytes::new(), memory: None }
     }
+}
+
+/// Returns the bytes that are promised and left once a partition was read.
+fn settled(promised: usize, left: usize, promise: usize, found: &Found) -> (usize, usize) {
+    (promised.saturating_sub(promise), left.saturating_sub(found.records.len()))
 }
 
 impl Call {
@@ -103,7 +113,7 @@ impl Call {
         names
     }
 
-    /// Reads all partitions in their order, to `most` bytes together.
+    /// Reads all partitions, to `most` bytes together, some at a time. What a partition gets is decided in their order.
     async fn read_all(
         &self,
         opened: &Opened,
@@ -111,16 +121,32 @@ impl Call {
         most: usize,
     ) -> Vec<Found> {
         let (mut all, mut left) = (Vec::with_capacity(opened.partitions.len()), most);
-        let mut is_first = true;
+        let (mut running, mut promised) = (FuturesOrdered::new(), 0);
         for wanted in &opened.partitions {
-            let found = match names.get(&wanted.topic) {
-                Some(name) => self.read_partition(name, wanted, left, is_first).await,
-                None => Found::failed(ResponseError::UnknownTopicId),
-            };
-            is_first &= found.records.is_empty();
-            left = left.saturating_sub(found.records.len());
-            all.push(found);
+            let wants = usize::try_from(wanted.max_bytes).unwrap_or(0);
+            // One that may get less than it wants waits for those before it, as does one that wants so little that
+            // it gets a record only if those had none.
+            while running.len() == AT_ONCE
+                || (!running.is_empty() && wants.max(LEAST) > left.saturating_sub(promised))
+                || (!running.is_empty() && wants < LEAST)
+            {
+                let Some((promise, found)) = running.next().await else { break };
+                (promised, left) = settled(promised, left, promise, &found);
+                all.push(found);
+            }
+            let is_first =
+                running.is_empty() && all.iter().all(|one: &Found| one.records.is_empty());
+            let room = left.saturating_sub(promised);
+            promised += wants;
+            running.push_back(async move {
+                let found = match names.get(&wanted.topic) {
+                    Some(name) => self.read_partition(name, wanted, room, is_first).await,
+                    None => Found::failed(ResponseError::UnknownTopicId),
+                };
+                (wants, found)
+            });
         }
+        all.extend(running.map(|(_, found)| found).collect::<Vec<_>>().await);
         all
     }
 

@@ -1,21 +1,25 @@
 use bytes::{Bytes, BytesMut};
-use leftfold_api::{EventStore, Page, Point, Read, Start};
+use leftfold_api::{EventStore, Page, Point, Read, Recorded, Start};
 use leftfold_kafka::{BatchWriter, ResponseError};
 
 use super::record::RecordShape;
-use super::{Call, Found, Wanted};
+use super::{Call, Found, LEAST, Wanted};
 use crate::access::ReadPermit;
 use crate::kafka::errors::{of_denial, of_page, of_read};
 use crate::kafka::topics::Topic;
 
-/// The fewest bytes for which it pays to read a partition.
-const LEAST: usize = 1 << 10;
 /// Offsets that a batch covers.
 const MOST_OFFSETS: u64 = i32::MAX as u64;
 /// Partitions whose records one client can have of `limits.answers_bytes`, at least.
-const AT_ONCE: usize = 8;
+const SHARED_BY: usize = 8;
 /// Pages without an event to show that one Fetch reads of a partition: of what was scavenged.
 const EMPTY_PAGES: usize = 16;
+/// The share of a batch's bytes that is read first; what then fits is known by how much the records have grown.
+const FIRST_SHARE: usize = 4;
+/// A batch that lacks less than this share is full.
+const LAST_SHARE: usize = 8;
+/// By how much a record is larger than its event, about.
+const USUAL_GROWTH: usize = 256;
 
 /// The records of a partition, and the offset behind the last one that they cover.
 struct Batch {
@@ -67,7 +71,7 @@ impl Call {
         let state = &self.broker.state;
         // What a client can have of all answers is enough for several partitions.
         let share = state.config.answers_bytes.get() / 100 * state.config.share.min(100);
-        let most = most.min(share / AT_ONCE);
+        let most = most.min(share / SHARED_BY);
         // The page, and then the batch that it becomes.
         let memory =
             state.limits.answers.wait(&self.client, 2 * most.max(LEAST), state.config.wait_time);
@@ -100,74 +104,104 @@ impl Call {
         let keyless = topic.prefix.as_ref().and_then(|_| topic.keyless(partition));
         let source = state.config.kafka_source.as_str();
         let shape = RecordShape { topic, source, keyless: keyless.as_deref() };
+        let mut records = BytesMut::new();
+        let mut filling = Filling {
+            batch: BatchWriter::begin(&mut records, offset.cast_signed()),
+            offset,
+            reached: offset,
+            most,
+        };
         let from = Start::Including(Point::Ordinal(offset));
-        let mut read = Read { from, ..Read::forward(query.clone()) };
-        read = read.max_bytes(most.max(1)).with_ordinals();
-        for _ in 0..EMPTY_PAGES {
+        let mut read = Read { from, ..Read::forward(query.clone()) }.with_ordinals();
+        let (mut bytes, mut empty) = (0, 0);
+        // A record is larger than its event by what its headers are called: less is read than may be sent.
+        read = read.max_bytes((most / FIRST_SHARE).max(1));
+        loop {
             let encode = |page: Page| {
                 permit.admit(&page.events).map_err(|denial| of_denial(&denial))?;
-                let batch = encode(&shape, &page, (offset, end), most);
-                Ok::<_, ResponseError>((batch, page.cursor))
+                let size = page.events.iter().map(Recorded::size).sum::<usize>();
+                Ok::<_, ResponseError>((filling.add(&shape, &page), size, page.more, page.cursor))
             };
             let read_page = state.read_in_turn_with(&read, encode).await;
-            let (batch, cursor) = read_page.map_err(|error| of_page(&error))??;
-            if let Some(batch) = batch {
-                return Ok(batch);
+            let added = read_page.map_err(|error| of_page(&error)).flatten();
+            let (added, size, more, cursor) = match added {
+                // What came before is sent; the error comes with the next Fetch.
+                Err(_) if !filling.batch.is_empty() => break,
+                added => added?,
+            };
+            if !added {
+                break;
+            }
+            if !more {
+                // What lies behind the last event was scavenged, up to the end that was seen before.
+                let covered = end.min(offset.saturating_add(MOST_OFFSETS));
+                filling.reached = filling.reached.max(covered);
+                break;
             }
             read.from = Start::Excluding(Point::Cursor(cursor));
-        }
-        // So much was scavenged that the next Fetch goes on behind it.
-        let reached = store.ordinal(query, read.from).await.map_err(|error| of_read(&error))?;
-        Ok(hole(offset, reached))
-    }
-}
-
-/// Encodes a page as one batch; `None` if it shows nothing, but more follows.
-fn encode(
-    shape: &RecordShape<'_>,
-    page: &Page,
-    (offset, end): (u64, u64),
-    most: usize,
-) -> Option<Batch> {
-    if page.events.is_empty() {
-        return (!page.more).then(|| hole(offset, end));
-    }
-    let mut records =
-        BytesMut::with_capacity(most.min(page.events.iter().map(|event| event.size() + 256).sum()));
-    let mut batch = BatchWriter::begin(&mut records, offset.cast_signed());
-    let mut reached = offset;
-    for event in &page.events {
-        let ordinal = event.ordinal().unwrap_or(reached);
-        if ordinal - offset >= MOST_OFFSETS {
-            return Some(match batch.is_empty() {
-                true => hole(offset, ordinal),
-                false => {
-                    batch.finish(reached.cast_signed() - 1);
-                    Batch { records, end: reached }
+            bytes += size;
+            empty += usize::from(size == 0);
+            if empty == EMPTY_PAGES {
+                if filling.batch.is_empty() {
+                    // So much was scavenged that the next Fetch goes on behind it.
+                    let reached = store.ordinal(query, read.from).await;
+                    filling.reached = reached.map_err(|error| of_read(&error))?.max(offset);
                 }
-            });
+                break;
+            }
+            let (len, left) = (filling.batch.len(), most.saturating_sub(filling.batch.len()));
+            if left < most / LAST_SHARE {
+                break;
+            }
+            if bytes > 0 {
+                read.max_bytes = (left as u128 * bytes as u128 / len as u128).max(1) as usize;
+            }
         }
-        if !shape.add(&mut batch, ordinal.cast_signed(), event, most) {
-            batch.finish(reached.cast_signed() - 1);
-            return Some(Batch { records, end: reached });
+        let reached = filling.finish();
+        if reached == offset {
+            records.clear();
         }
-        reached = ordinal + 1;
+        Ok(Batch { records, end: reached })
     }
-    if !page.more {
-        // What lies behind the last event was scavenged, up to the end that was seen before.
-        reached = reached.max(end.min(offset.saturating_add(MOST_OFFSETS)));
-    }
-    batch.finish(reached.cast_signed() - 1);
-    Some(Batch { records, end: reached })
 }
 
-/// Returns a batch without records, which tells a consumer to go on behind what was scavenged.
-fn hole(offset: u64, reached: u64) -> Batch {
-    let mut records = BytesMut::new();
-    // A batch counts its offsets in 31 bits; the next Fetch goes on behind it.
-    let reached = reached.clamp(offset, offset.saturating_add(MOST_OFFSETS));
-    if reached > offset {
-        BatchWriter::begin(&mut records, offset.cast_signed()).finish(reached.cast_signed() - 1);
+/// A batch that is being filled with pages.
+struct Filling<'a> {
+    batch: BatchWriter<'a>,
+    offset: u64,
+    /// The offset behind what it covers.
+    reached: u64,
+    /// Its bytes, at most; its first record comes at any size.
+    most: usize,
+}
+
+impl Filling<'_> {
+    /// Adds the events of a page. Returns whether there was room for all of them.
+    fn add(&mut self, shape: &RecordShape<'_>, page: &Page) -> bool {
+        let sizes = page.events.iter().map(|event| event.size() + USUAL_GROWTH);
+        self.batch.reserve(sizes.sum::<usize>().min(self.most.saturating_sub(self.batch.len())));
+        for event in &page.events {
+            let ordinal = event.ordinal().unwrap_or(self.reached);
+            if ordinal - self.offset >= MOST_OFFSETS {
+                // The next Fetch goes on behind a batch without records.
+                if self.batch.is_empty() {
+                    self.reached = self.offset.saturating_add(MOST_OFFSETS);
+                }
+                return false;
+            }
+            if !shape.add(&mut self.batch, ordinal.cast_signed(), event, self.most) {
+                return false;
+            }
+            self.reached = ordinal + 1;
+        }
+        true
     }
-    Batch { records, end: reached }
+
+    /// Ends the batch; returns the offset behind it. Without records it tells a consumer to go on behind what was scavenged.
+    fn finish(self) -> u64 {
+        // A batch counts its offsets in 31 bits.
+        let reached = self.reached.min(self.offset.saturating_add(MOST_OFFSETS));
+        self.batch.finish(reached.cast_signed() - 1);
+        reached
+    }
 }

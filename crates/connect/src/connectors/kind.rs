@@ -1,0 +1,155 @@
+//! What a connector connects with.
+
+use std::sync::Arc;
+
+use leftfold_api::{Cursor, EventStore, Query};
+use leftfold_fold::time::Time;
+use serde::Serialize;
+
+use super::follow::StopSignal;
+use super::http::HttpSettings;
+use super::retry::RetryPlan;
+use super::status::GaugesCell;
+use super::{ConnectorDefinition, ConnectorError, Delivery, Secrets};
+
+/// What a connector connects with, and its settings.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// Requests to a web server.
+    Http(Box<HttpSettings>),
+}
+
+/// What a run of a connector works with.
+pub(crate) struct Run<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) definition: Arc<ConnectorDefinition>,
+    /// The name under which it keeps its place: another one after a reset.
+    pub(crate) progress: String,
+    /// Where an outgoing connector without a place begins.
+    pub(crate) start: Cursor,
+    pub(crate) secrets: Secrets,
+    #[expect(dead_code, reason = "of kinds that poll")]
+    pub(crate) time: Arc<dyn Time>,
+    pub(crate) gauges: GaugesCell,
+    /// When it is to end: what is in progress may come to its end first.
+    pub(crate) stop: StopSignal,
+}
+
+/// What a check of a connector has found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Check {
+    /// Each thing that was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Whether it is as it must be.
+    pub ok: bool,
+    /// What was looked at.
+    pub what: String,
+    /// What is wrong and what to do, or what was found.
+    pub detail: String,
+}
+
+impl Check {
+    /// Whether all is as it must be.
+    pub fn is_ok(&self) -> bool {
+        self.findings.iter().all(|finding| finding.ok)
+    }
+
+    /// Notes what was found.
+    pub(crate) fn note(
+        &mut self,
+        what: impl Into<String>,
+        found: Result<impl Into<String>, impl std::fmt::Display>,
+    ) {
+        let (ok, detail) = match found {
+            Ok(detail) => (true, detail.into()),
+            Err(wrong) => (false, wrong.to_string()),
+        };
+        self.findings.push(Finding { ok, what: what.into(), detail });
+    }
+}
+
+impl<S> Run<S> {
+    /// Returns the query of an outgoing connector.
+    pub(crate) fn query(&self) -> Query {
+        self.definition.query.clone().unwrap_or(Query::All)
+    }
+}
+
+/// The names of all kinds.
+const NAMES: [&str; 1] = ["http"];
+
+impl Kind {
+    pub(super) fn check_name(name: &str) -> Result<(), String> {
+        match NAMES.contains(&name) {
+            true => Ok(()),
+            false => Err(format!("{name} is no kind of connector: expected {}", NAMES.join(", "))),
+        }
+    }
+
+    pub(super) fn parse(name: &str, settings: toml::Value) -> Result<Self, String> {
+        let wrong = |error: toml::de::Error| format!("[{name}]: {}", error.message());
+        match name {
+            "http" => {
+                let settings: HttpSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::Http(Box::new(settings)))
+            }
+            _ => Err(format!("{name} is no kind of connector")),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Kind::Http(_) => "http",
+        }
+    }
+
+    /// Whether it sends events, rather than bringing them in.
+    pub(super) fn is_outgoing(&self) -> bool {
+        match self {
+            Kind::Http(_) => true,
+        }
+    }
+
+    /// Returns what it can promise; the first is usual.
+    pub(super) fn deliveries(&self) -> &'static [Delivery] {
+        match self {
+            Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
+        }
+    }
+
+    pub(super) fn usual_delivery(&self) -> Delivery {
+        self.deliveries().first().copied().unwrap_or(Delivery::AtLeastOnce)
+    }
+
+    /// Returns when it tries a failed delivery again, if nothing else is said.
+    pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
+        match self {
+            Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
+        }
+    }
+
+    /// Connects, and checks rights and settings. Nothing is sent that has an effect.
+    pub(super) async fn check(&self, secrets: &Secrets) -> Check {
+        match self {
+            Kind::Http(settings) => super::http::check(settings, secrets).await,
+        }
+    }
+
+    /// Runs until an error, or until it is to stop.
+    pub(super) async fn run<S: EventStore + 'static>(
+        &self,
+        run: Run<S>,
+    ) -> Result<(), ConnectorError> {
+        match self {
+            Kind::Http(settings) => super::http::run(settings, run).await,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Connectors: they bring events out of a store, and into it, while it runs.
+//!
+//! A definition is a fact in the store: a subscription to the definitions feeds the state of each connector, and one whose
+//! state changes is stopped and begins again with what it is to be. An outgoing connector delivers the events of a query
+//! to its target, in the order of each stream, and keeps its place in the store, or in the target where both can be
+//! committed together. An incoming one appends what its source has, with ids that derive from the source, so that what is
+//! read twice is stored once.
+
+mod definition;
+mod error;
+mod facts;
+mod follow;
+mod host;
+mod http;
+mod kind;
+mod outlet;
+mod requests;
+mod retry;
+mod secret;
+mod status;
+mod template;
+
+pub use definition::{ConnectorDefinition, Delivery, OnError};
+pub use error::ConnectorError;
+pub use facts::ConnectorStart;
+pub use host::{Connectors, MAX_CONNECTORS};
+pub use kind::{Check, Finding};
+pub use secret::{SecretRef, Secrets};
+pub use status::{ConnectorPhase, ConnectorStatus, Gauges};

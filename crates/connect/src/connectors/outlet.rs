@@ -1,0 +1,159 @@
+//! Delivers events one by one, in the order of each stream: a reactor whose effect is a delivery.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::select;
+use leftfold_api::{EventStore, Recorded};
+use leftfold_fold::react::{Cause, Guarantee, HandlerError, Reaction, Reactor, ReactorLimits};
+use leftfold_fold::time::later;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::kind::Run;
+use super::status::Gauges;
+use super::{ConnectorError, Delivery, OnError};
+
+/// How long one delivery may take, whatever its target does.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// Where events are delivered.
+pub(crate) trait Outlet: Send + Sync + 'static {
+    /// Delivers an event. The key is the same for each attempt of the same event.
+    fn deliver(
+        &self,
+        event: &Recorded,
+        key: Uuid,
+    ) -> impl Future<Output = Result<(), Undelivered>> + Send;
+}
+
+/// Why an event was not delivered, and what to do.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// Another attempt may go well; the target may say after which time.
+    Retry(String, Option<Duration>),
+    /// No attempt can go well.
+    Refused(String),
+    /// The target takes no event any more.
+    Stop(ConnectorError),
+}
+
+/// Ends a run with an error.
+struct Stopper {
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    failure: Mutex<Option<ConnectorError>>,
+}
+
+impl Stopper {
+    fn stop(&self, error: ConnectorError) {
+        self.failure.lock().get_or_insert(error);
+        // The receiver of a run that ends already is gone.
+        _ = self.stop.lock().take().map(|stop| stop.send(()));
+    }
+}
+
+struct Deliverer<O> {
+    outlet: O,
+    on_error: OnError,
+    plan: super::retry::RetryPlan,
+    stopper: Arc<Stopper>,
+    skipped: Arc<AtomicU64>,
+    connector: String,
+}
+
+impl<O: Outlet> Deliverer<O> {
+    async fn handle(&self, cause: Cause) -> Result<Reaction, HandlerError> {
+        let event = &cause.event;
+        let (reason, may_retry, after) = match self.outlet.deliver(event, cause.key).await {
+            Ok(()) => return Ok(Reaction::none()),
+            Err(Undelivered::Stop(error)) => {
+                self.stopper.stop(error);
+                return Err(HandlerError::later(cause.now));
+            }
+            Err(Undelivered::Retry(reason, after)) => (reason, true, after),
+            Err(Undelivered::Refused(reason)) => (reason, false, None),
+        };
+        if may_retry && cause.attempt < self.plan.attempts() {
+            let after = after.into_iter().chain(self.plan.pause(cause.attempt)).max();
+            return Err(match after {
+                Some(after) => HandlerError::retry_at(reason, later(cause.now, after)),
+                None => HandlerError::retry(reason),
+            });
+        }
+        match self.on_error {
+            OnError::Park => Err(HandlerError::park(reason)),
+            OnError::Skip => {
+                let (stream, version) = (event.stream(), event.version());
+                tracing::warn!(connector = %self.connector, stream, version, reason, "an event is skipped");
+                self.skipped.fetch_add(1, Ordering::Relaxed);
+                Ok(Reaction::none())
+            }
+            OnError::Stop => {
+                let (stream, version) = (event.stream().to_owned(), event.version());
+                self.stopper.stop(ConnectorError::Event { stream, version, reason });
+                // It is not counted, so that the event is tried once when the connector is resumed.
+                Err(HandlerError::later(cause.now))
+            }
+        }
+    }
+}
+
+/// Delivers the events of a connector's query until an error. `in_flight` is how many at a time, if its definition does
+/// not say.
+pub(crate) async fn run_outlet<S: EventStore + 'static>(
+    run: Run<S>,
+    outlet: impl Outlet,
+    in_flight: usize,
+) -> Result<(), ConnectorError> {
+    let definition = run.definition.clone();
+    let (stop, stopped) = oneshot::channel();
+    let stopper = Arc::new(Stopper { stop: Mutex::new(Some(stop)), failure: Mutex::default() });
+    let skipped = Arc::<AtomicU64>::default();
+    let deliverer = Arc::new(Deliverer {
+        outlet,
+        on_error: definition.on_error,
+        plan: definition.retry.clone(),
+        stopper: stopper.clone(),
+        skipped: skipped.clone(),
+        connector: definition.name.clone(),
+    });
+    let handler = move |cause: Cause| {
+        let deliverer = deliverer.clone();
+        async move { deliverer.handle(cause).await }
+    };
+    let guarantee = match definition.delivery {
+        Delivery::AtMostOnce => Guarantee::AtMostOnce,
+        Delivery::AtLeastOnce | Delivery::ExactlyOnce => Guarantee::AtLeastOnce,
+    };
+    let mut limits = ReactorLimits::default();
+    limits.in_flight = definition.in_flight.unwrap_or(in_flight);
+    limits.queued = limits.queued.max(2 * limits.in_flight);
+    let reactor = Reactor::new(run.progress.clone(), run.query(), run.store.clone(), handler)
+        .guarantee(guarantee)
+        .retry(definition.retry.of_reactor())
+        .limits(limits)
+        .time_limit(TIME_LIMIT)
+        .starts_after(run.start.clone());
+    let status = reactor.status();
+    run.gauges.show(move || {
+        let (now, skipped) = (status.now(), skipped.load(Ordering::Relaxed));
+        let gauges = Gauges {
+            events: now.counts.handled.saturating_sub(skipped),
+            skipped,
+            held: now.held_lanes as u64,
+            lag_micros: u64::try_from(now.lag.as_micros()).ok(),
+        };
+        Box::pin(std::future::ready(gauges))
+    });
+    let stop = run.stop.clone();
+    let until = async move {
+        select(pin!(stopped), pin!(stop.wait())).await;
+    };
+    let ended = reactor.run_until(until).await;
+    match stopper.failure.lock().take() {
+        Some(failure) => Err(failure),
+        None => Ok(ended.map(drop)?),
+    }
+}

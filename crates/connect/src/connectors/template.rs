@@ -1,0 +1,260 @@
+//! Templates of text with fields of an event, such as `orders-{key}` and `{data.customer.email}`.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use leftfold_api::{Recorded, names};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The deepest path into the data of an event.
+const DEEPEST: usize = 16;
+
+/// Text with fields in braces; `{{` and `}}` are braces.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    /// A field; what is optional is empty if the event has it not.
+    Field {
+        field: Field,
+        is_optional: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Field {
+    Id,
+    Stream,
+    Category,
+    Key,
+    Type,
+    Version,
+    Position,
+    Time,
+    CommitTime,
+    Correlation,
+    Causation,
+    Tag(String),
+    /// The whole data, as text.
+    Data,
+    DataAt(Vec<String>),
+    MetadataAt(Vec<String>),
+}
+
+/// An event, whose JSON is parsed once for all templates.
+pub(crate) struct EventFields<'a> {
+    pub(crate) event: &'a Recorded,
+    data: OnceCell<Option<Value>>,
+    metadata: OnceCell<Option<Value>>,
+}
+
+impl<'a> EventFields<'a> {
+    pub(crate) fn new(event: &'a Recorded) -> Self {
+        EventFields { event, data: OnceCell::new(), metadata: OnceCell::new() }
+    }
+
+    /// Returns the data, if it is JSON.
+    pub(crate) fn data(&self) -> Option<&Value> {
+        let parse = || serde_json::from_slice(&self.event.data()).ok();
+        self.data.get_or_init(parse).as_ref()
+    }
+
+    /// Returns the metadata, if it is JSON.
+    pub(crate) fn metadata(&self) -> Option<&Value> {
+        let parse = || serde_json::from_slice(&self.event.metadata()).ok();
+        self.metadata.get_or_init(parse).as_ref()
+    }
+}
+
+impl Template {
+    /// Parses a template; the error is a sentence about what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let unbalanced =
+            || format!("{text:?} has a brace without its other; write {{{{ or }}}} for one");
+        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            let (brace, behind) = from.split_at(1);
+            if let Some(behind) = behind.strip_prefix(brace) {
+                literal.push_str(brace);
+                rest = behind;
+                continue;
+            }
+            let (name, behind) = match brace {
+                "{" => behind.split_once('}').ok_or_else(unbalanced)?,
+                _ => return Err(unbalanced()),
+            };
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal)));
+            }
+            let (name, is_optional) = match name.strip_suffix('?') {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
+            pieces.push(Piece::Field { field: Field::parse(name)?, is_optional });
+            rest = behind;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        Ok(Template { pieces })
+    }
+
+    /// Returns the text for an event; the error says which field it has not.
+    pub(crate) fn render(&self, event: &EventFields<'_>) -> Result<String, String> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Field { field, is_optional } => match field.of(event) {
+                    Some(found) => text.push_str(&found),
+                    None if *is_optional => {}
+                    None => return Err(format!("the event has no {}", field.name())),
+                },
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Template::parse(&text)
+    }
+}
+
+impl Field {
+    fn parse(name: &str) -> Result<Self, String> {
+        let path = |path: &str| {
+            let path: Vec<_> = path.split('.').map(str::to_owned).collect();
+            match path.iter().all(|step| !step.is_empty()) && path.len() <= DEEPEST {
+                true => Ok(path),
+                false => Err(format!("{{{name}}} is no path of at most {DEEPEST} names")),
+            }
+        };
+        Ok(match name {
+            "id" => Field::Id,
+            "stream" => Field::Stream,
+            "category" => Field::Category,
+            "key" => Field::Key,
+            "type" => Field::Type,
+            "version" => Field::Version,
+            "position" => Field::Position,
+            "time" => Field::Time,
+            "commit_time" => Field::CommitTime,
+            "correlation" => Field::Correlation,
+            "causation" => Field::Causation,
+            "data" => Field::Data,
+            _ => match name.split_once('.') {
+                Some(("data", at)) => Field::DataAt(path(at)?),
+                Some(("metadata", at)) => Field::MetadataAt(path(at)?),
+                Some(("tag", key)) if !key.is_empty() => Field::Tag(key.to_owned()),
+                _ => return Err(format!("{{{name}}} is no field of an event: {FIELDS}")),
+            },
+        })
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Field::Correlation => "correlation id".to_owned(),
+            Field::Causation => "causation id".to_owned(),
+            Field::Tag(key) => format!("tag {key}"),
+            Field::DataAt(path) => format!("data.{}", path.join(".")),
+            Field::MetadataAt(path) => format!("metadata.{}", path.join(".")),
+            _ => "text as its data".to_owned(),
+        }
+    }
+
+    fn of<'e>(&self, fields: &'e EventFields<'_>) -> Option<Cow<'e, str>> {
+        let event = fields.event;
+        Some(match self {
+            Field::Id => event.id().to_string().into(),
+            Field::Stream => event.stream().into(),
+            Field::Category => names::category_of(event.stream()).into(),
+            Field::Key => names::id_of(event.stream()).into(),
+            Field::Type => event.event_type().into(),
+            Field::Version => event.version().to_string().into(),
+            Field::Position => event.position().to_string().into(),
+            Field::Time => event.event_time().to_string().into(),
+            Field::CommitTime => event.commit_time().to_string().into(),
+            Field::Correlation => event.correlation()?.into(),
+            Field::Causation => event.causation()?.into(),
+            Field::Tag(key) => event.tags().find(|(found, _)| found == key)?.1.into(),
+            Field::Data => String::from_utf8(event.data().to_vec()).ok()?.into(),
+            Field::DataAt(path) => text_at(fields.data()?, path)?,
+            Field::MetadataAt(path) => text_at(fields.metadata()?, path)?,
+        })
+    }
+}
+
+const FIELDS: &str = "id, stream, category, key, type, version, position, time, commit_time, correlation, causation, \
+     tag.KEY, data, data.NAME or metadata.NAME";
+
+/// Returns the text of a value behind a path: a text as it is, another value as JSON; `None` if it is missing or null.
+fn text_at<'v>(value: &'v Value, path: &[String]) -> Option<Cow<'v, str>> {
+    let found = path.iter().try_fold(value, |value, step| match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        value => value.get(step),
+    })?;
+    match found {
+        Value::Null => None,
+        Value::String(text) => Some(text.into()),
+        other => Some(other.to_string().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::NewEvent;
+    use leftfold_fold::react::Cause;
+
+    use super::*;
+
+    fn render(template: &str) -> Result<String, String> {
+        let data = r#"{"who":{"mail":"a@b"},"lines":[{"sku":7}],"note":null,"paid":true}"#;
+        let event = Cause::of_new("order-1-2", NewEvent::json("Paid", data.to_owned())).event;
+        Template::parse(template)?.render(&EventFields::new(&event))
+    }
+
+    #[test]
+    fn fields_stand_in_braces() {
+        for (template, text) in [
+            ("", ""),
+            ("{category}/{key}@{version}", "order/1-2@0"),
+            ("{{{type}}}", "{Paid}"),
+            ("{data.who.mail}", "a@b"),
+            ("{data.lines.0.sku}{data.paid}", "7true"),
+            ("{data.lines}", r#"[{"sku":7}]"#),
+            ("<{data.note?}{tag.x?}{correlation?}>", "<>"),
+        ] {
+            assert_eq!(render(template).as_deref(), Ok(text), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (template, part) in [
+            ("{data.none.x}", "no data.none.x"),
+            ("{data.note}", "no data.note"),
+            ("{tag.shop}", "no tag shop"),
+            ("{metadata.user}", "no metadata.user"),
+            ("{nothing}", "no field of an event: id, stream"),
+            ("{id", "without its other"),
+            ("}", "without its other"),
+            ("{data..x}", "no path"),
+        ] {
+            let refused = render(template).unwrap_err();
+            assert!(refused.contains(part), "{template}: {refused}");
+        }
+    }
+}

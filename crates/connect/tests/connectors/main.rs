@@ -1,0 +1,13 @@
+//! Connectors against the other sides that they are for.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod http;
+mod lifecycle;
+mod receiver;
+mod support;

@@ -1,0 +1,79 @@
+//! The connectors of the served store, and the task that runs them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use leftfold_api::Engine;
+use leftfold_connect::connectors::{Connectors, Secrets};
+use tokio::task::JoinHandle;
+
+use crate::http::Problem;
+use crate::net::Shutdown;
+
+/// The pauses before the definitions are read again after a failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The connectors of a served store.
+pub(crate) type ServedConnectors = Connectors<Arc<dyn Engine>>;
+
+/// The connectors of the server.
+pub(crate) struct RunningConnectors {
+    /// None of a server that runs none.
+    connectors: Option<ServedConnectors>,
+    is_running: Arc<AtomicBool>,
+}
+
+impl RunningConnectors {
+    /// Returns connectors that do not run.
+    pub(crate) fn off() -> Self {
+        RunningConnectors { connectors: None, is_running: Arc::default() }
+    }
+
+    /// Returns the connectors of a store.
+    pub(crate) fn of(store: Arc<dyn Engine>) -> Self {
+        let connectors = Connectors::new(Arc::new(store), Secrets::default());
+        RunningConnectors { connectors: Some(connectors), is_running: Arc::default() }
+    }
+
+    /// Runs the connectors until the shutdown begins; what is being delivered then may come to its end. Returns the task.
+    pub(crate) fn start(&self, shutdown: Shutdown) -> Option<JoinHandle<()>> {
+        let (connectors, is_running) = (self.connectors.clone()?, self.is_running.clone());
+        Some(tokio::spawn(async move { run(&connectors, &is_running, &shutdown).await }))
+    }
+
+    /// Returns the connectors, if they run.
+    ///
+    /// # Errors
+    /// `connectors_stopped`: their definitions can't be read now, or this server runs none.
+    pub(crate) fn running(&self) -> Result<&ServedConnectors, Problem> {
+        let message = match &self.connectors {
+            Some(_) => "the connectors do not run now; try again later",
+            None => {
+                "this server runs no connectors: a server with a data directory of its own does"
+            }
+        };
+        let running = self.connectors.as_ref();
+        let running = running
+            .filter(|connectors| self.is_running.load(Ordering::Acquire) && connectors.is_ready());
+        running.ok_or_else(|| Problem::new("connectors_stopped", message))
+    }
+}
+
+async fn run(connectors: &ServedConnectors, is_running: &AtomicBool, shutdown: &Shutdown) {
+    let mut pause = FIRST_PAUSE;
+    while !shutdown.has_begun() {
+        is_running.store(true, Ordering::Release);
+        let ended = connectors.run_until(shutdown.begun()).await;
+        is_running.store(false, Ordering::Release);
+        if let Err(error) = ended {
+            tracing::error!(%error, "the connectors have stopped; they are started again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.begun() => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
