@@ -23,6 +23,7 @@ pub struct Append {
     pub(crate) none_after: Vec<(Query, Cursor)>,
     pub(crate) checkpoints: Vec<CheckpointMove>,
     pub(crate) ordinals_in: Option<String>,
+    pub(crate) repeats_whole: bool,
 }
 
 /// The parts of an append, for implementations of a store.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub checkpoints: Vec<CheckpointMove>,
     /// The named index whose ordinals the answer contains.
     pub ordinals_in: Option<String>,
+    /// Whether the events were appended together before, or not at all.
+    pub repeats_whole: bool,
 }
 
 /// The expected state of a stream.
@@ -101,6 +104,16 @@ impl Append {
         self
     }
 
+    /// Says that the events were appended together before, in this order, or not at all: the caller made their ids
+    /// for this append alone, and repeats it unchanged. The store then looks for the first id only, which is faster. It
+    /// is a hint: a store may look for all of them.
+    ///
+    /// If it is not so, an event may be stored twice.
+    pub fn repeats_whole(mut self) -> Self {
+        self.repeats_whole = true;
+        self
+    }
+
     /// Asks for the ordinal of each event in a named index.
     pub fn ordinals_in(mut self, index: impl Into<String>) -> Self {
         self.ordinals_in = Some(index.into());
@@ -134,8 +147,8 @@ impl Append {
 
     /// Splits the append into its parts.
     pub fn into_parts(self) -> Parts {
-        let Append { events, expected, none_after, checkpoints, ordinals_in } = self;
-        Parts { events, expected, none_after, checkpoints, ordinals_in }
+        let Append { events, expected, none_after, checkpoints, ordinals_in, repeats_whole } = self;
+        Parts { events, expected, none_after, checkpoints, ordinals_in, repeats_whole }
     }
 
     /// Gives an id to each event that has none, so that a repeat of the append is recognized.

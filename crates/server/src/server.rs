@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
-use crate::config::Config;
+use crate::config::{Config, EngineKind};
 use crate::connectors::RunningConnectors;
 use crate::http::HttpProtocol;
 use crate::kafka::{Broker, KafkaProtocol};

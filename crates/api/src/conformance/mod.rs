@@ -152,6 +152,7 @@ macro_rules! conformance_suite {
             no_stream_with_a_known_id_and_other_content_is_refused,
             exactly_with_a_known_id_and_other_content_is_refused,
             any_repeated_in_another_order_is_refused,
+            what_repeats_as_a_whole_is_found_by_its_first_event,
             events_of_two_appends_are_no_repeat_of_one,
             exactly_that_holds_does_not_write_a_stored_id_again,
             a_repeat_is_answered_before_any_expectation,

@@ -111,6 +111,22 @@ mod promises {
         refused(store, append("a-1", Expected::Any, &[1, 3]), "partial_repeat").await;
     }
 
+    /// A hint of the caller: it saves look-ups, and changes no answer that it may rely on.
+    pub async fn what_repeats_as_a_whole_is_found_by_its_first_event(store: &impl EventStore) {
+        let whole = |ids: &[u128]| append("a-1", Expected::Any, ids).repeats_whole();
+        put(store, "a-1", &[1]).await;
+        let first = done(store, whole(&[2, 3, 4])).await;
+        put(store, "a-1", &[5]).await;
+        again(store, first, whole(&[2, 3, 4])).await;
+        assert!(done(store, whole(&[3, 4])).await.repeated, "a part of one");
+        refused(store, whole(&[4, 6]), "partial_repeat").await;
+        let other = NewEvent { data: "other".into(), ..event(2) };
+        let other = Append::new().event("a-1", other).repeats_whole();
+        refused(store, other, "event_id_reused").await;
+        assert!(!done(store, whole(&[6, 7])).await.repeated);
+        assert_eq!(found(store, "stream:a-1").await, [1, 2, 3, 4, 5, 6, 7]);
+    }
+
     pub async fn events_of_two_appends_are_no_repeat_of_one(store: &impl EventStore) {
         put(store, "a-1", &[1]).await;
         put(store, "a-1", &[2]).await;

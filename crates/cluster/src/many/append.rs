@@ -55,6 +55,9 @@ impl<S: Part> Shared<S> {
         for checkpoint in parts.checkpoints {
             routed = routed.checkpoint(checkpoint);
         }
+        if parts.repeats_whole {
+            routed = routed.repeats_whole();
+        }
         if let Some(index) = parts.ordinals_in {
             routed = routed.ordinals_in(index);
         }

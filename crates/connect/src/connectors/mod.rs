@@ -25,5 +25,6 @@ pub use error::ConnectorError;
 pub use facts::ConnectorStart;
 pub use host::{Connectors, MAX_CONNECTORS};
 pub use kind::{Check, Finding};
+pub use leftfold_fold::react::{HeldEvent, Why};
 pub use secret::{SecretRef, Secrets};
 pub use status::{ConnectorPhase, ConnectorStatus, Gauges};

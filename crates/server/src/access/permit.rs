@@ -393,8 +393,12 @@ impl Caller {
         for (stream, event) in append.events() {
             let has =
                 |key: &str, value: &str| event.tags.iter().any(|(k, v)| k == key && v == value);
-            if category_of(stream) == names::VIEWS && !allowed.manage.is_all() {
-                let what = "define a view by an append to stream";
+            let defines = match category_of(stream) {
+                names::VIEWS => Some("define a view by an append to stream"),
+                names::CONNECTORS => Some("define a connector by an append to stream"),
+                _ => None,
+            };
+            if let Some(what) = defines.filter(|_| !allowed.manage.is_all()) {
                 return Err(self.refuse_append(&allowed, what, stream).into());
             }
             // The store itself says that its own names can't be given.
@@ -457,6 +461,9 @@ impl Caller {
         }
         for to in parts.checkpoints {
             append = append.checkpoint(to);
+        }
+        if parts.repeats_whole {
+            append = append.repeats_whole();
         }
         if let Some(index) = parts.ordinals_in {
             append = append.ordinals_in(index);

@@ -8,9 +8,8 @@ use axum::extract::State as SharedState;
 use axum::http::StatusCode;
 use leftfold_api::{Appended, Cursor, EventStore, Query, Read};
 use leftfold_connect::connectors::{
-    ConnectorDefinition, ConnectorError, ConnectorStart, ConnectorStatus, Finding,
+    ConnectorDefinition, ConnectorError, ConnectorStart, ConnectorStatus, Finding, HeldEvent, Why,
 };
-use leftfold_fold::react::{HeldEvent, Why};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +18,6 @@ use utoipa_axum::routes;
 use super::Problem;
 use super::extract::{PathParams, QueryParams, RequestCaller, TomlBody};
 use crate::access::Scope;
-use crate::connectors::ServedConnectors;
 use crate::state::State;
 
 /// How long a change may take until its run has taken it over, and a check until the other side has answered.
@@ -203,7 +201,7 @@ impl From<HeldEvent> for HeldAnswer {
     fn from(event: HeldEvent) -> Self {
         let next = match &event.why {
             Why::Retry(when) => Some(when.to_string()),
-            Why::Parked | Why::Waiting(..) => None,
+            _ => None,
         };
         HeldAnswer {
             parked: event.why == Why::Parked,
@@ -227,17 +225,15 @@ fn changed(connector: String, appended: &Appended) -> Json<ConnectorChanged> {
     Json(ConnectorChanged { connector, cursor: appended.cursor.to_string() })
 }
 
-/// Does something with the connectors, within the time for a change.
+/// Waits for something that the connectors do, within the time for a change.
 async fn within<T>(
-    state: &State,
-    work: impl AsyncFnOnce(&ServedConnectors) -> Result<T, ConnectorError>,
+    work: impl Future<Output = Result<T, ConnectorError>> + Send,
 ) -> Result<T, Problem> {
-    let connectors = state.connectors.running()?;
     let late = |_| {
         let message = "the connectors have not taken the change over in time; look at them";
         Problem::new("outcome_unknown", message)
     };
-    Ok(tokio::time::timeout(CHANGE_TIME, work(connectors)).await.map_err(late)??)
+    Ok(tokio::time::timeout(CHANGE_TIME, work).await.map_err(late)??)
 }
 
 /// Returns where a connector begins.
@@ -291,7 +287,7 @@ async fn add_connector(
             return Err(Problem::new("connector_invalid", message));
         }
         let start = start_of(&state, params.from.as_deref()).await?;
-        within(&state, async |connectors| connectors.add(&definition, start).await).await
+        within(state.connectors.running()?.add(&definition, start)).await
     };
     let appended = change.make(add).await?;
     Ok((StatusCode::CREATED, changed(name, &appended)))
@@ -313,7 +309,10 @@ async fn test_connector(
     // It reaches for what others may not.
     let change = caller
         .may_manage(Scope::Connectors, &format!("test a connector: {}", definition.name()))?;
-    let test = within(&state, async |connectors| Ok(connectors.test(&definition).await));
+    let test = async {
+        let connectors = state.connectors.running()?;
+        within(async { Ok(connectors.test(&definition).await) }).await
+    };
     let check = change.make(test).await?;
     Ok(Json(CheckAnswer { ok: check.is_ok(), findings: check.findings }))
 }
@@ -355,7 +354,7 @@ async fn replace_connector(
             let message = format!("the path is of connector {name}, and the file of {found}");
             return Err(Problem::new("connector_invalid", message));
         }
-        within(&state, async |connectors| connectors.replace(&definition).await).await
+        within(state.connectors.running()?.replace(&definition)).await
     };
     let appended = change.make(replace).await?;
     Ok(changed(name, &appended))
@@ -383,12 +382,15 @@ async fn change(
         Change::Remove => "remove",
     };
     let change = caller.may_manage(Scope::Connectors, &format!("{verb} a connector: {name}"))?;
-    let done = within(state, async |connectors| match what {
-        Change::Pause => connectors.pause(&name).await,
-        Change::Resume => connectors.resume(&name).await,
-        Change::Reset => connectors.reset(&name).await,
-        Change::Remove => connectors.remove(&name).await,
-    });
+    let done = async {
+        let connectors = state.connectors.running()?;
+        match what {
+            Change::Pause => within(connectors.pause(&name)).await,
+            Change::Resume => within(connectors.resume(&name)).await,
+            Change::Reset => within(connectors.reset(&name)).await,
+            Change::Remove => within(connectors.remove(&name)).await,
+        }
+    };
     let appended = change.make(done).await?;
     Ok(changed(name, &appended))
 }
@@ -480,8 +482,10 @@ async fn retry_held(
 ) -> Result<Json<RetriedAnswer>, Problem> {
     let does = format!("retry the parked events of a connector: {name}");
     let change = caller.may_manage(Scope::Connectors, &does)?;
-    let retry =
-        within(&state, async |connectors| connectors.retry(&name, params.stream.as_deref()).await);
+    let retry = async {
+        let connectors = state.connectors.running()?;
+        within(connectors.retry(&name, params.stream.as_deref())).await
+    };
     let events = change.make(retry).await?;
     Ok(Json(RetriedAnswer { connector: name, events }))
 }
@@ -500,7 +504,10 @@ async fn skip_held(
 ) -> Result<Json<ConnectorChanged>, Problem> {
     let does = format!("skip the parked event {stream}@{version} of a connector: {name}");
     let change = caller.may_manage(Scope::Connectors, &does)?;
-    let skip = within(&state, async |connectors| connectors.skip(&name, &stream, version).await);
+    let skip = async {
+        let connectors = state.connectors.running()?;
+        within(connectors.skip(&name, &stream, version)).await
+    };
     let appended = change.make(skip).await?;
     Ok(changed(name, &appended))
 }

@@ -81,9 +81,10 @@ impl Core {
         mut turn: Turn,
     ) -> Result<CheckOutcome, AppendError> {
         let head = self.log.head();
+        let is_new = draft.repeats_whole && !self.has_first(draft, head.position)?;
         let mut checks = Vec::with_capacity(draft.streams.len());
         for at in 0..draft.streams.len() {
-            checks.push(self.check_stream(draft, at, head.position)?);
+            checks.push(self.check_stream(draft, at, head.position, is_new)?);
         }
         if let Some(appended) = self.find_whole_repeat(draft, &mut checks)? {
             return Ok(CheckOutcome::Repeat(appended));
@@ -108,13 +109,18 @@ impl Core {
         draft: &mut Draft,
         at: usize,
         upto: u64,
+        is_new: bool,
     ) -> Result<StreamCheck, Failure> {
         let version = self.index.version(&draft.streams[at].keys.stream, upto)?;
         draft.streams[at].version = version;
         let stream = &draft.streams[at];
         let holds = stream.expected.holds(version);
         // Ids are unique in their stream, so they are looked up even if the expected version is found.
-        match self.find_repeat(draft, at, upto)? {
+        let repeat = match is_new {
+            true => StoredRepeat::default(),
+            false => self.find_repeat(draft, at, upto)?,
+        };
+        match repeat {
             StoredRepeat { overlap: Some(overlap), .. } => {
                 return Ok(StreamCheck::Overlap(overlap));
             }

@@ -64,6 +64,8 @@ pub(crate) struct Draft {
     pub(crate) change: Option<StoreChange>,
     /// Whether it has only placeholders of dropped events, which a stream with a tombstone may get.
     pub(crate) is_filler: bool,
+    /// Whether its events were appended together before, or not at all.
+    pub(crate) repeats_whole: bool,
     /// The durable head of the last check.
     pub(crate) checked: Head,
     pub(crate) attempt: u32,
@@ -181,6 +183,7 @@ impl Core {
             ordinals_in,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
             checkpoints: append.checkpoints,
+            repeats_whole: append.repeats_whole,
             ..builder.finish(self.random.next_u128())
         })
     }
@@ -345,6 +348,7 @@ impl<'a> DraftBuilder<'a> {
             guards: Vec::new(),
             checkpoints: Vec::new(),
             is_filler: false,
+            repeats_whole: false,
             checked: Head::default(),
             attempt: 0,
             checked_events: 0,

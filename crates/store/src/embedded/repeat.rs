@@ -62,6 +62,17 @@ impl Core {
         Ok(compare_with_stored(draft, at, &found))
     }
 
+    /// Whether the first event of a draft is stored, by its id.
+    pub(crate) fn has_first(&self, draft: &Draft, upto: u64) -> Result<bool, Failure> {
+        let Some(first) = draft.events.first().filter(|event| event.id_given) else {
+            return Ok(false);
+        };
+        let index = self.index.set.load();
+        let stream = draft.streams.get(first.stream);
+        let since = stream.map_or(0, |stream| index.begins_behind(&stream.keys.stream));
+        Ok(index.first_between(&first.id_key, [since, upto])?.is_some())
+    }
+
     /// Returns the event at a position that the index lists.
     pub(crate) fn event_at(&self, position: u64) -> Result<Recorded, Failure> {
         match self.log.fetcher().get(position)? {

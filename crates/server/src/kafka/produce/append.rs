@@ -65,7 +65,13 @@ impl Call {
         })?;
         let expected: Vec<_> =
             expected.into_iter().map(|(stream, expected)| (stream.to_owned(), expected)).collect();
+        // An idempotent producer sends a batch again as it was; their ids derive from its sequence.
+        let repeats_whole =
+            received.iter().all(|record| !record.has_id && record.event.id.is_some());
         let mut append = Append::with_capacity(received.len());
+        if repeats_whole {
+            append = append.repeats_whole();
+        }
         let mut named = Vec::with_capacity(received.len());
         for Received { stream, event, expected, .. } in received {
             named.push(Named { stream: stream.clone(), id: event.id, expects: expected.is_some() });
