@@ -9,6 +9,7 @@ mod access;
 mod cluster;
 mod compression;
 mod conformance;
+mod connectors;
 mod documents;
 mod engine;
 mod errors;

@@ -95,11 +95,23 @@ pub(crate) async fn sql(
     path: &str,
     text: &str,
 ) -> (u16, Value) {
+    text_of(served, user, method, path, "application/sql", text).await
+}
+
+/// Sends a text of a media type.
+pub(crate) async fn text_of(
+    served: &Served,
+    user: Option<(&str, &str)>,
+    method: Method,
+    path: &str,
+    media_type: &str,
+    text: &str,
+) -> (u16, Value) {
     let mut request = served.client.request(method, served.url(path));
     if let Some((user, password)) = user {
         request = request.basic_auth(user, Some(password));
     }
-    let request = request.header("content-type", "application/sql").body(text.to_owned());
+    let request = request.header("content-type", media_type).body(text.to_owned());
     let response = request.send().await.unwrap();
     (response.status().as_u16(), json_of(response).await)
 }
