@@ -192,7 +192,7 @@ mod tests {
         for (written, stored, read) in [
             (
                 "*",
-                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled,leftfold.lease,leftfold.view)",
+                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled,leftfold.lease,leftfold.view,leftfold.connector)",
                 "*",
             ),
             ("system:true", "*", "system:true"),
