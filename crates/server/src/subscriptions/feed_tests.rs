@@ -19,7 +19,8 @@ fn state(change: impl FnOnce(&mut Config)) -> Arc<State> {
     let mut config = Config::default();
     change(&mut config);
     let views = crate::views::SqlViews::off(&config);
-    Arc::new(State::new(config, store.clone(), Access::local(store), views))
+    let connectors = RunningConnectors::off();
+    Arc::new(State::new(config, store.clone(), Access::local(store), views, connectors))
 }
 
 async fn append(state: &State, stream: &str, events: usize) {
