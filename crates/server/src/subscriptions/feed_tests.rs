@@ -8,6 +8,7 @@ use leftfold_store::{Embedded, Options};
 use super::*;
 use crate::access::{Access, Origin};
 use crate::config::Config;
+use crate::connectors::RunningConnectors;
 
 /// How long a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
