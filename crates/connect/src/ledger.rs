@@ -8,6 +8,7 @@ use leftfold_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::changes::FIRST_VERSION;
+use crate::connectors::Stamp;
 use crate::ingest::IngestSummary;
 use crate::mapping::Mapping;
 
@@ -52,6 +53,22 @@ pub struct LedgerEntry {
     pub balances_mismatched: u64,
     /// Statements whose balances could not be checked.
     pub balances_unchecked: u64,
+    /// What the connector that watches the file has seen of it; `None` if a command has ingested it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) watched: Option<WatchedFile>,
+}
+
+/// A file that a connector has brought in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WatchedFile {
+    /// The name under which the connector keeps its place.
+    pub(crate) connector: String,
+    /// The file as it was when it was read.
+    #[serde(flatten)]
+    pub(crate) stamp: Stamp,
+    /// Whether it stays where it is, because it is wrong as a whole.
+    #[serde(default, rename = "held")]
+    pub(crate) is_held: bool,
 }
 
 fn first_version() -> u32 {
@@ -84,6 +101,7 @@ impl LedgerEntry {
             balances_held: held,
             balances_mismatched: mismatched,
             balances_unchecked: unchecked,
+            watched: None,
         }
     }
 

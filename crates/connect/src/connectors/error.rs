@@ -56,7 +56,6 @@ pub enum ConnectorError {
 
 impl ConnectorError {
     /// Makes the error of a target that can't be reached now.
-    #[expect(dead_code, reason = "of kinds that connect once")]
     pub(crate) fn unavailable(what: impl std::fmt::Display) -> Self {
         ConnectorError::Unavailable(what.to_string())
     }

@@ -6,6 +6,7 @@ use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_fold::time::Time;
 use serde::Serialize;
 
+use super::files::FilesSettings;
 use super::follow::StopSignal;
 use super::http::HttpSettings;
 use super::retry::RetryPlan;
@@ -17,6 +18,8 @@ use super::{ConnectorDefinition, ConnectorError, Delivery, Secrets};
 pub(crate) enum Kind {
     /// Requests to a web server.
     Http(Box<HttpSettings>),
+    /// Files that arrive in a directory.
+    Files(Box<FilesSettings>),
 }
 
 /// What a run of a connector works with.
@@ -28,7 +31,6 @@ pub(crate) struct Run<S> {
     /// Where an outgoing connector without a place begins.
     pub(crate) start: Cursor,
     pub(crate) secrets: Secrets,
-    #[expect(dead_code, reason = "of kinds that poll")]
     pub(crate) time: Arc<dyn Time>,
     pub(crate) gauges: GaugesCell,
     /// When it is to end: what is in progress may come to its end first.
@@ -83,7 +85,7 @@ impl<S> Run<S> {
 }
 
 /// The names of all kinds.
-const NAMES: [&str; 1] = ["http"];
+const NAMES: [&str; 2] = ["http", "files"];
 
 impl Kind {
     pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -101,6 +103,11 @@ impl Kind {
                 settings.check()?;
                 Ok(Kind::Http(Box::new(settings)))
             }
+            "files" => {
+                let settings: FilesSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::Files(Box::new(settings)))
+            }
             _ => Err(format!("{name} is no kind of connector")),
         }
     }
@@ -108,6 +115,7 @@ impl Kind {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Kind::Http(_) => "http",
+            Kind::Files(_) => "files",
         }
     }
 
@@ -115,6 +123,7 @@ impl Kind {
     pub(super) fn is_outgoing(&self) -> bool {
         match self {
             Kind::Http(_) => true,
+            Kind::Files(_) => false,
         }
     }
 
@@ -122,6 +131,7 @@ impl Kind {
     pub(super) fn deliveries(&self) -> &'static [Delivery] {
         match self {
             Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
+            Kind::Files(_) => &[Delivery::ExactlyOnce],
         }
     }
 
@@ -133,6 +143,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
+            Kind::Files(_) => None,
         }
     }
 
@@ -140,6 +151,7 @@ impl Kind {
     pub(super) async fn check(&self, secrets: &Secrets) -> Check {
         match self {
             Kind::Http(settings) => super::http::check(settings, secrets).await,
+            Kind::Files(settings) => super::files::check(settings).await,
         }
     }
 
@@ -150,6 +162,7 @@ impl Kind {
     ) -> Result<(), ConnectorError> {
         match self {
             Kind::Http(settings) => super::http::run(settings, run).await,
+            Kind::Files(settings) => super::files::run(settings, run).await,
         }
     }
 }

@@ -7,8 +7,10 @@
 //! read twice is stored once.
 
 mod definition;
+mod directory;
 mod error;
 mod facts;
+mod files;
 mod follow;
 mod host;
 mod http;
@@ -23,6 +25,7 @@ mod template;
 pub use definition::{ConnectorDefinition, Delivery, OnError};
 pub use error::ConnectorError;
 pub use facts::ConnectorStart;
+pub(crate) use files::Stamp;
 pub use host::{Connectors, MAX_CONNECTORS};
 pub use kind::{Check, Finding};
 pub use leftfold_fold::react::{HeldEvent, Why};

@@ -67,7 +67,8 @@ impl World {
 
     /// Interrupts the connectors wherever they are, as a kill does.
     pub(crate) async fn interrupt(&mut self) {
-        let Running { ended, .. } = self.running.take().unwrap();
+        // A sender that is dropped first would stop them as usual.
+        let Running { ended, stop: _stop } = self.running.take().unwrap();
         ended.abort();
         assert!(ended.await.unwrap_err().is_cancelled());
     }
