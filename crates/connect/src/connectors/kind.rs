@@ -6,6 +6,7 @@ use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_fold::time::Time;
 use serde::Serialize;
 
+use super::export::ExportSettings;
 use super::files::FilesSettings;
 use super::follow::StopSignal;
 use super::http::HttpSettings;
@@ -20,6 +21,8 @@ pub(crate) enum Kind {
     Http(Box<HttpSettings>),
     /// Files that arrive in a directory.
     Files(Box<FilesSettings>),
+    /// Files with events.
+    FileExport(Box<ExportSettings>),
 }
 
 /// What a run of a connector works with.
@@ -85,7 +88,7 @@ impl<S> Run<S> {
 }
 
 /// The names of all kinds.
-const NAMES: [&str; 2] = ["http", "files"];
+const NAMES: [&str; 3] = ["http", "files", "file-export"];
 
 impl Kind {
     pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -108,6 +111,11 @@ impl Kind {
                 settings.check()?;
                 Ok(Kind::Files(Box::new(settings)))
             }
+            "file-export" => {
+                let settings: ExportSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::FileExport(Box::new(settings)))
+            }
             _ => Err(format!("{name} is no kind of connector")),
         }
     }
@@ -116,13 +124,14 @@ impl Kind {
         match self {
             Kind::Http(_) => "http",
             Kind::Files(_) => "files",
+            Kind::FileExport(_) => "file-export",
         }
     }
 
     /// Whether it sends events, rather than bringing them in.
     pub(super) fn is_outgoing(&self) -> bool {
         match self {
-            Kind::Http(_) => true,
+            Kind::Http(_) | Kind::FileExport(_) => true,
             Kind::Files(_) => false,
         }
     }
@@ -131,7 +140,7 @@ impl Kind {
     pub(super) fn deliveries(&self) -> &'static [Delivery] {
         match self {
             Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
-            Kind::Files(_) => &[Delivery::ExactlyOnce],
+            Kind::Files(_) | Kind::FileExport(_) => &[Delivery::ExactlyOnce],
         }
     }
 
@@ -143,7 +152,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
-            Kind::Files(_) => None,
+            Kind::Files(_) | Kind::FileExport(_) => None,
         }
     }
 
@@ -152,6 +161,7 @@ impl Kind {
         match self {
             Kind::Http(settings) => super::http::check(settings, secrets).await,
             Kind::Files(settings) => super::files::check(settings).await,
+            Kind::FileExport(settings) => super::export::check(settings).await,
         }
     }
 
@@ -163,6 +173,7 @@ impl Kind {
         match self {
             Kind::Http(settings) => super::http::run(settings, run).await,
             Kind::Files(settings) => super::files::run(settings, run).await,
+            Kind::FileExport(settings) => super::export::run(settings, run).await,
         }
     }
 }

@@ -9,6 +9,7 @@
 mod definition;
 mod directory;
 mod error;
+mod export;
 mod facts;
 mod files;
 mod follow;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod export;
 mod files;
 mod http;
 mod lifecycle;

@@ -1,0 +1,573 @@
+//! Events are written into files, each exactly once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leftfold_api::{Append, EventStore, NewEvent, Query, Read, Recorded, Timestamp};
+use leftfold_connect::connectors::{
+    ConnectorDefinition, ConnectorPhase, ConnectorStart, Connectors, Secrets,
+};
+use leftfold_store::{Embedded, Options};
+use proptest::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, World};
+
+/// 2026-11-30T00:00:00Z
+const MONDAY: i64 = 1_795_996_800_000_000;
+const DAY: i64 = 86_400_000_000;
+/// Tells a process of this test where to write.
+const CHILD: &str = "LEFTFOLD_TEST_EXPORT_CHILD";
+
+/// A directory for files with events.
+struct Lake {
+    dir: TempDir,
+}
+
+impl Lake {
+    fn new() -> Self {
+        Lake { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Returns a definition; `more` are lines of its table.
+    fn export(&self, more: &str) -> String {
+        definition(self.path(), more)
+    }
+}
+
+fn definition(directory: &Path, more: &str) -> String {
+    let directory = directory.display();
+    format!(
+        "name = \"lake\"\nkind = \"file-export\"\nquery = \"category:order\"\n[file-export]\n\
+         directory = \"{directory}\"\nevery = \"10ms\"\n{more}\n"
+    )
+}
+
+/// Returns the files with events, by their path in the directory.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut open) = (BTreeMap::new(), vec![directory.to_owned()]);
+    while let Some(inside) = open.pop() {
+        for entry in fs::read_dir(&inside).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            match path.is_dir() {
+                true if name.starts_with('_') => {}
+                true => open.push(path),
+                false => {
+                    // A run that begins removes files.
+                    let Ok(bytes) = fs::read(&path) else { continue };
+                    files.insert(path.strip_prefix(directory).unwrap().to_owned(), bytes);
+                }
+            }
+        }
+    }
+    files
+}
+
+fn text_of(path: &Path, bytes: &[u8]) -> String {
+    let mut text = String::new();
+    match path.extension().unwrap().to_str().unwrap() {
+        "gz" => _ = flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap(),
+        "zst" => _ = zstd::Decoder::new(bytes).unwrap().read_to_string(&mut text).unwrap(),
+        _ => text = String::from_utf8(bytes.to_vec()).unwrap(),
+    }
+    text
+}
+
+/// Returns the lines of all files, those of a file in their order, each with its file.
+fn lines(directory: &Path) -> Vec<(PathBuf, Value)> {
+    let mut lines = Vec::new();
+    for (path, bytes) in files(directory) {
+        let text = text_of(&path, &bytes);
+        assert!(text.ends_with('\n'), "{}", path.display());
+        let parsed = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.extend(parsed.map(|line| (path.clone(), line)));
+    }
+    lines
+}
+
+async fn read_all(store: &Embedded, query: Query) -> Vec<Recorded> {
+    let (mut all, mut read) = (Vec::new(), Read::forward(query.clone()));
+    loop {
+        let page = store.read(read).await.unwrap();
+        all.extend(page.events);
+        if !page.more {
+            return all;
+        }
+        read = Read::forward(query.clone()).after(page.cursor);
+    }
+}
+
+/// Checks that the files have each event once, on the right day, in the order of the store.
+fn check_equal(directory: &Path, events: &[Recorded]) {
+    let lines = lines(directory);
+    let mut positions: Vec<u64> =
+        lines.iter().map(|(_, line)| line["position"].as_u64().unwrap()).collect();
+    positions.sort_unstable();
+    let wanted: Vec<u64> = events.iter().map(Recorded::position).collect();
+    assert_eq!(positions, wanted);
+    let events: BTreeMap<u64, &Recorded> =
+        events.iter().map(|event| (event.position(), event)).collect();
+    let mut last = BTreeMap::<PathBuf, u64>::new();
+    for (path, line) in &lines {
+        let position = line["position"].as_u64().unwrap();
+        let event = events[&position];
+        assert_eq!(line["id"], event.id().to_string());
+        assert_eq!(
+            (&line["stream"], &line["version"]),
+            (&event.stream().into(), &event.version().into())
+        );
+        assert_eq!(line["type"], event.event_type());
+        assert_eq!(line["data"], serde_json::from_slice::<Value>(&event.data()).unwrap());
+        let day = format!("date={}", event.event_time().to_string().get(..10).unwrap());
+        let directory = path.parent().unwrap().to_path_buf();
+        assert!(directory == Path::new(&day) || directory == Path::new(""), "{path:?}");
+        // The files of a day are sorted by number, so their events are in order too.
+        let before = last.insert(directory, position);
+        assert!(before.is_none_or(|before| before < position), "{path:?}: {position}");
+    }
+}
+
+async fn append(store: &Embedded, stream: &str, day: i64, count: usize) {
+    let events = (0..count).fold(Append::new(), |append, at| {
+        let event =
+            NewEvent::json("OrderPlaced", format!("{{\"at\":{at},\"note\":\"a,\\\"b\\\"\"}}"));
+        append.event(stream, event.event_time(Timestamp(MONDAY + day * DAY + at as i64)))
+    });
+    store.append(events).await.unwrap();
+}
+
+async fn until(what: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !what().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+}
+
+async fn until_events(world: &World, events: u64) {
+    world.until("lake", |it| it.gauges.is_some_and(|gauges| gauges.events == events)).await;
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    files(directory).keys().map(|path| path.display().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_written_into_a_directory_for_each_day() {
+    let (world, lake) = (World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 3).await;
+    append(&world.store, "order-2", 1, 2).await;
+    append(&world.store, "cart-1", 1, 2).await;
+    append(&world.store, "order-1", 0, 1).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    until_events(&world, 6).await;
+    let query = || Query::category("order");
+    check_equal(lake.path(), &read_all(&world.store, query()).await);
+    let first = [
+        "date=2026-11-30/part-lake-0000000000.ndjson",
+        "date=2026-12-01/part-lake-0000000001.ndjson",
+    ];
+    assert_eq!(names(lake.path()), first);
+    // Later ones are in other files: those that are there never change.
+    let before = files(lake.path());
+    append(&world.store, "order-3", 1, 2).await;
+    until_events(&world, 8).await;
+    let after = files(lake.path());
+    assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)));
+    assert_eq!(after.len(), 3);
+    check_equal(lake.path(), &read_all(&world.store, query()).await);
+    let status = world.connectors.status("lake").await.unwrap();
+    assert_eq!(status.gauges.unwrap().lag_micros, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_closed_when_it_is_full_or_when_its_time_has_come() {
+    let (mut world, lake) = (World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 25).await;
+    let text = lake.export("format = \"ndjson\"\nrows = 10\npartition = \"none\"");
+    world.add(&text.replace("10ms", "1h")).await;
+    // Files that are full take the others with them, so that the place is behind whole batches.
+    until_events(&world, 25).await;
+    let rows: Vec<_> = files(lake.path())
+        .values()
+        .map(|bytes| bytes.split(|byte| *byte == b'\n').count() - 1)
+        .collect();
+    assert_eq!(rows, [10, 10, 5]);
+    append(&world.store, "order-1", 0, 3).await;
+    // One that is not full waits for its time, or for the end of the run.
+    let deadline = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < deadline {
+        assert_eq!(files(lake.path()).len(), 3);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.stop().await;
+    assert_eq!(files(lake.path()).len(), 4);
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_compressed_and_csv_has_the_columns_of_the_definition() {
+    for (compress, extension) in [("none", "csv"), ("gzip", "csv.gz"), ("zstd", "csv.zst")] {
+        let (world, lake) = (World::new().await, Lake::new());
+        append(&world.store, "order-1", 0, 2).await;
+        let columns = "columns = [[\"id\", \"{stream}@{version}\"], [\"a note\", \"{data.note}\"], [\"shop\", \"{tag.shop?}\"]]";
+        let more =
+            format!("format = \"csv\"\npartition = \"none\"\ncompress = \"{compress}\"\n{columns}");
+        world.add(&lake.export(&more)).await;
+        until_events(&world, 2).await;
+        let files = files(lake.path());
+        let (path, bytes) = files.first_key_value().unwrap();
+        assert_eq!(path, Path::new(&format!("part-lake-0000000000.{extension}")));
+        let wanted = "id,a note,shop\norder-1@0,\"a,\"\"b\"\"\",\norder-1@1,\"a,\"\"b\"\"\",\n";
+        assert_eq!(text_of(path, bytes), wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_days_at_once_keep_few_files_open() {
+    let (world, lake) = (World::new().await, Lake::new());
+    for round in 0..2 {
+        for day in 0..70 {
+            append(&world.store, &format!("order-{round}"), day, 1).await;
+        }
+    }
+    world.add(&lake.export("format = \"ndjson\"\ncompress = \"zstd\"")).await;
+    until_events(&world, 140).await;
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+}
+
+/// What a crash leaves behind: files that are not finished, and files that the state does not have yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_leaves_behind_is_removed_and_nothing_else() {
+    let (mut world, lake) = (World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 3).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    until_events(&world, 3).await;
+    world.interrupt().await;
+    let day = lake.path().join("date=2026-11-30");
+    let (whole, cut) =
+        (day.join("part-lake-0000000001.ndjson"), day.join("part-lake-0000000002.ndjson.gz"));
+    fs::copy(day.join("part-lake-0000000000.ndjson"), &whole).unwrap();
+    fs::write(&cut, "{\"cut").unwrap();
+    let unfinished = lake.path().join("_leftfold/lake.unfinished/part-lake-0000000001.ndjson");
+    fs::write(&unfinished, "{\"cut").unwrap();
+    fs::write(lake.path().join("_leftfold/lake.json.tmp"), "{\"cut").unwrap();
+    let others = ["notes.ndjson", "part-lake-2-0000000009.ndjson", "part-0000000009.ndjson"];
+    for other in others {
+        fs::write(day.join(other), "").unwrap();
+    }
+    world.start().await;
+    until(async || !unfinished.exists() && !whole.exists() && !cut.exists()).await;
+    append(&world.store, "order-1", 0, 2).await;
+    until_events(&world, 2).await;
+    assert!(others.iter().all(|other| day.join(other).exists()));
+    for other in others {
+        fs::remove_file(day.join(other)).unwrap();
+    }
+    assert_eq!(files(lake.path()).len(), 2);
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_asks_for_another_directory_as_events_would_be_there_twice() {
+    let (world, lake) = (World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 3).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    until_events(&world, 3).await;
+    world.connectors.reset("lake").await.unwrap();
+    let status = world.until("lake", |it| it.phase == ConnectorPhase::Failed).await;
+    assert_eq!(status.code.as_deref(), Some("connector_unusable"));
+    assert!(status.failure.unwrap().contains("before it was reset"));
+    let other = Lake::new();
+    let text = other.export("format = \"ndjson\"");
+    world.connectors.replace(&ConnectorDefinition::parse(&text).unwrap()).await.unwrap();
+    until_events(&world, 3).await;
+    check_equal(other.path(), &read_all(&world.store, Query::category("order")).await);
+
+    // Without its state it does not know what it has written; with a damaged one neither.
+    for damage in [|state: &Path| fs::remove_file(state), |state: &Path| fs::write(state, "{")] {
+        world.connectors.pause("lake").await.unwrap();
+        until(async || {
+            // The run before holds its files until it has ended.
+            let path = other.path().join("_leftfold/lake.lock");
+            fs::File::open(path).unwrap().try_lock().is_ok()
+        })
+        .await;
+        damage(&other.path().join("_leftfold/lake.json")).unwrap();
+        world.connectors.resume("lake").await.unwrap();
+        world.until("lake", |it| it.phase == ConnectorPhase::Failed).await;
+        assert_eq!(files(other.path()).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_cannot_be_written_is_tried_again() {
+    let (world, lake) = (World::new().await, Lake::new());
+    let in_the_way = lake.path().join("date=2026-11-30");
+    fs::write(&in_the_way, "").unwrap();
+    append(&world.store, "order-1", 0, 3).await;
+    append(&world.store, "order-1", 1, 3).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    let status = world.until("lake", |it| it.phase == ConnectorPhase::Retrying).await;
+    assert!(status.failure.unwrap().contains(&lake.path().display().to_string()));
+    append(&world.store, "order-2", 0, 3).await;
+    fs::remove_file(&in_the_way).unwrap();
+    until_events(&world, 9).await;
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+
+    let missing = lake.export("format = \"ndjson\"").replace("\"\nevery", "/none\"\nevery");
+    world.connectors.replace(&ConnectorDefinition::parse(&missing).unwrap()).await.unwrap();
+    let status = world.until("lake", |it| it.phase == ConnectorPhase::Retrying).await;
+    assert!(status.failure.unwrap().contains("/none: "));
+    assert!(!lake.path().join("none").exists(), "a directory that is not mounted is not made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_a_column_stops_the_export_or_is_left_out() {
+    for (on_error, rows) in [("stop", 2), ("skip", 4)] {
+        let (world, lake) = (World::new().await, Lake::new());
+        append(&world.store, "order-1", 0, 2).await;
+        world.append("order-2", "OrderPlaced", "{\"other\":1}").await;
+        append(&world.store, "order-1", 0, 2).await;
+        let more = "format = \"csv\"\npartition = \"none\"\ncolumns = { note = \"{data.note}\" }";
+        let text = lake
+            .export(more)
+            .replace("[file-export]", &format!("on_error = \"{on_error}\"\n[file-export]"));
+        world.add(&text).await;
+        if on_error == "stop" {
+            let status = world.until("lake", |it| it.phase == ConnectorPhase::Failed).await;
+            let failure = status.failure.unwrap();
+            assert!(failure.contains("order-2") && failure.contains("column note"), "{failure}");
+        } else {
+            let is_done = |skipped| {
+                move |gauges: leftfold_connect::connectors::Gauges| {
+                    (gauges.events, gauges.skipped) == (rows, skipped)
+                }
+            };
+            world.until("lake", |it| it.gauges.is_some_and(is_done(1))).await;
+        }
+        // What is before it is there.
+        let text: String =
+            files(lake.path()).iter().map(|(path, bytes)| text_of(path, bytes)).collect();
+        assert_eq!(text.lines().filter(|line| *line != "note").count() as u64, rows);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_begins_where_it_is_told() {
+    let (world, lake) = (World::new().await, Lake::new());
+    let first = world.append("order-1", "OrderPlaced", "{}").await;
+    let definition = ConnectorDefinition::parse(&lake.export("format = \"ndjson\"")).unwrap();
+    let start = ConnectorStart::After(first.cursor.to_string());
+    world.connectors.add(&definition, start).await.unwrap();
+    append(&world.store, "order-1", 0, 2).await;
+    until_events(&world, 2).await;
+    let events = read_all(&world.store, Query::category("order")).await;
+    check_equal(lake.path(), &events[1..]);
+}
+
+/// A second process, or a run that has not ended yet, would write the same files.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_one_run_writes_an_export() {
+    let (world, other, lake) = (World::new().await, World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 2).await;
+    append(&other.store, "order-1", 0, 2).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    until_events(&world, 2).await;
+    other.add(&lake.export("format = \"ndjson\"")).await;
+    let status = other.until("lake", |it| it.phase == ConnectorPhase::Retrying).await;
+    assert!(status.failure.unwrap().contains("another run of the connector"));
+    // Another store has another history, whose events are not those of the files.
+    world.connectors.remove("lake").await.unwrap();
+    let status = other.until("lake", |it| it.phase == ConnectorPhase::Failed).await;
+    assert_eq!(status.code.as_deref(), Some("view_of_other_history"));
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+}
+
+/// What happens while an export runs.
+#[derive(Debug, Clone)]
+enum Step {
+    Append { stream: u8, day: i64, count: usize },
+    Wait(u64),
+    Interrupt,
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..4_u8, 0..4_i64, 1..60_usize)
+            .prop_map(|(stream, day, count)| Step::Append { stream, day, count }),
+        2 => (0..25_u64).prop_map(Step::Wait),
+        2 => Just(Step::Interrupt),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 4..24)
+}
+
+async fn run_steps(steps: Vec<Step>, rows: u64, compress: &str) {
+    let (mut world, lake) = (World::new().await, Lake::new());
+    let more = format!("format = \"ndjson\"\nrows = {rows}\ncompress = \"{compress}\"");
+    world.add(&lake.export(&more)).await;
+    for step in steps {
+        match step {
+            Step::Append { stream, day, count } => {
+                append(&world.store, &format!("order-{stream}"), day, count).await;
+            }
+            Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Step::Interrupt => {
+                world.interrupt().await;
+                world.start().await;
+            }
+            Step::Restart => {
+                world.stop().await;
+                world.start().await;
+            }
+        }
+    }
+    append(&world.store, "order-9", 0, 1).await;
+    let all = read_all(&world.store, Query::category("order")).await;
+    let last = all.last().unwrap().position();
+    until(async || lines(lake.path()).iter().any(|(_, line)| line["position"] == last)).await;
+    world.stop().await;
+    check_equal(lake.path(), &all);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_files_equal_a_read_wherever_runs_end(
+        steps in steps(),
+        rows in 1..50_u64,
+        compress in prop_oneof![Just("none"), Just("gzip"), Just("zstd")],
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(run_steps(steps, rows, compress));
+    }
+}
+
+/// Not a test by itself: the process that the next one kills. It appends and exports until then.
+#[test]
+fn child_that_appends_and_exports() {
+    let Ok(root) = std::env::var(CHILD) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (store, connectors) = open(Path::new(&root));
+        tokio::spawn({
+            let connectors = connectors.clone();
+            async move { connectors.run_until(std::future::pending()).await }
+        });
+        for at in 0.. {
+            append(&store, &format!("order-{}", at % 3), at % 5, 20).await;
+        }
+    });
+}
+
+fn open(root: &Path) -> (Arc<Embedded>, Connectors<Embedded>) {
+    let store = Arc::new(Embedded::open(root.join("data"), Options::default()).unwrap());
+    let connectors = Connectors::new(store.clone(), Secrets::of(Vec::<(String, String)>::new()));
+    (store, connectors)
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_twice_when_the_process_is_killed() {
+    const ROUNDS: u64 = 6;
+    let root = tempfile::tempdir().unwrap();
+    let lake = root.path().join("lake");
+    fs::create_dir(&lake).unwrap();
+    let stop = async |running: tokio::task::JoinHandle<_>,
+                      stop: tokio::sync::oneshot::Sender<()>| {
+        stop.send(()).unwrap();
+        running.await.unwrap()
+    };
+    let run = |connectors: &Connectors<Embedded>| {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let connectors = connectors.clone();
+        let until = async move { _ = stopped.await };
+        (tokio::spawn(async move { connectors.run_until(until).await }), stop)
+    };
+    {
+        let (_store, connectors) = open(root.path());
+        let (running, stopper) = run(&connectors);
+        let text = definition(&lake, "format = \"ndjson\"\nrows = 50\ncompress = \"gzip\"");
+        let definition = ConnectorDefinition::parse(&text).unwrap();
+        connectors.add(&definition, ConnectorStart::Beginning).await.unwrap();
+        stop(running, stopper).await.unwrap();
+    }
+    for round in 0..ROUNDS {
+        let before = files(&lake).len();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "export::child_that_appends_and_exports"])
+            .env(CHILD, root.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = Killed(child.unwrap());
+        until(async || names(&lake).len() > before + 3).await;
+        // Somewhere else each time.
+        tokio::time::sleep(Duration::from_millis(round * 13 % 40)).await;
+        drop(child);
+        // Each file is whole at any time.
+        lines(&lake);
+    }
+    let (store, connectors) = open(root.path());
+    let (running, stopper) = run(&connectors);
+    append(&store, "order-9", 0, 1).await;
+    let all = read_all(&store, Query::category("order")).await;
+    let last = all.last().unwrap().position();
+    until(async || lines(&lake).iter().any(|(_, line)| line["position"] == last)).await;
+    stop(running, stopper).await.unwrap();
+    check_equal(&lake, &all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_an_export_says_whether_the_directory_can_be_written() {
+    let (world, lake) = (World::new().await, Lake::new());
+    let text = lake.export("format = \"ndjson\"");
+    let check = world.connectors.test(&ConnectorDefinition::parse(&text).unwrap()).await;
+    assert!(check.is_ok() && fs::read_dir(lake.path()).unwrap().next().is_none(), "{check:?}");
+    let missing = text.replace("\"\nevery", "/none\"\nevery");
+    let check = world.connectors.test(&ConnectorDefinition::parse(&missing).unwrap()).await;
+    assert!(!check.is_ok() && check.findings[0].detail.contains("/none: "), "{check:?}");
+}
+
+#[test]
+fn a_wrong_definition_of_an_export_is_refused_with_a_sentence() {
+    let valid = definition(Path::new("/out"), "format = \"ndjson\"");
+    ConnectorDefinition::parse(&valid).unwrap();
+    for (from, to, part) in [
+        ("query = \"category:order\"\n", "", "query is missing"),
+        ("/out", "out", "directory: expected a path that begins with /"),
+        ("\"ndjson\"", "\"parquet\"", "[file-export]: "),
+        ("\"ndjson\"", "\"csv\"", "columns is missing"),
+        ("\"ndjson\"", "\"ndjson\"\ncolumns = { id = \"{id}\" }", "columns is for"),
+        ("\"ndjson\"", "\"csv\"\ncolumns = { id = \"{idd}\" }", "no field of an event"),
+        ("\"ndjson\"", "\"ndjson\"\nrows = 0", "rows: expected 1 to"),
+        ("10ms", "1ms", "every: expected at least"),
+        ("[file-export]", "delivery = \"at-least-once\"\n[file-export]", "can't promise that"),
+    ] {
+        let refused = ConnectorDefinition::parse(&valid.replace(from, to)).unwrap_err().to_string();
+        assert!(refused.contains(part), "{to}: {refused}");
+    }
+}
