@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leftfold_api::{Append, EventStore, NewEvent, Query, Read, Recorded, Timestamp};
-use leftfold_connect::connectors::{
-    ConnectorDefinition, ConnectorPhase, ConnectorStart, Connectors, Secrets,
-};
-use leftfold_store::{Embedded, Options};
+use leftfold_connect::connectors::{ConnectorDefinition, ConnectorPhase, ConnectorStart};
+use leftfold_store::Embedded;
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,8 +18,6 @@ use crate::support::{PATIENCE, World};
 /// 2026-11-30T00:00:00Z
 const MONDAY: i64 = 1_795_996_800_000_000;
 const DAY: i64 = 86_400_000_000;
-/// Tells a process of this test where to write.
-const CHILD: &str = "LEFTFOLD_TEST_EXPORT_CHILD";
 
 /// A directory for files with events.
 struct Lake {
@@ -45,7 +39,7 @@ impl Lake {
     }
 }
 
-fn definition(directory: &Path, more: &str) -> String {
+pub(crate) fn definition(directory: &Path, more: &str) -> String {
     let directory = directory.display();
     format!(
         "name = \"lake\"\nkind = \"file-export\"\nquery = \"category:order\"\n[file-export]\n\
@@ -54,7 +48,7 @@ fn definition(directory: &Path, more: &str) -> String {
 }
 
 /// Returns the files with events, by their path in the directory.
-fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut files, mut open) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(inside) = open.pop() {
         for entry in fs::read_dir(&inside).unwrap() {
@@ -85,7 +79,7 @@ fn text_of(path: &Path, bytes: &[u8]) -> String {
 }
 
 /// Returns the lines of all files, those of a file in their order, each with its file.
-fn lines(directory: &Path) -> Vec<(PathBuf, Value)> {
+pub(crate) fn lines(directory: &Path) -> Vec<(PathBuf, Value)> {
     let mut lines = Vec::new();
     for (path, bytes) in files(directory) {
         let text = text_of(&path, &bytes);
@@ -96,7 +90,7 @@ fn lines(directory: &Path) -> Vec<(PathBuf, Value)> {
     lines
 }
 
-async fn read_all(store: &Embedded, query: Query) -> Vec<Recorded> {
+pub(crate) async fn read_all(store: &Embedded, query: Query) -> Vec<Recorded> {
     let (mut all, mut read) = (Vec::new(), Read::forward(query.clone()));
     loop {
         let page = store.read(read).await.unwrap();
@@ -109,7 +103,7 @@ async fn read_all(store: &Embedded, query: Query) -> Vec<Recorded> {
 }
 
 /// Checks that the files have each event once, on the right day, in the order of the store.
-fn check_equal(directory: &Path, events: &[Recorded]) {
+pub(crate) fn check_equal(directory: &Path, events: &[Recorded]) {
     let lines = lines(directory);
     let mut positions: Vec<u64> =
         lines.iter().map(|(_, line)| line["position"].as_u64().unwrap()).collect();
@@ -138,7 +132,7 @@ fn check_equal(directory: &Path, events: &[Recorded]) {
     }
 }
 
-async fn append(store: &Embedded, stream: &str, day: i64, count: usize) {
+pub(crate) async fn append(store: &Embedded, stream: &str, day: i64, count: usize) {
     let events = (0..count).fold(Append::new(), |append, at| {
         let event =
             NewEvent::json("OrderPlaced", format!("{{\"at\":{at},\"note\":\"a,\\\"b\\\"\"}}"));
@@ -147,7 +141,7 @@ async fn append(store: &Embedded, stream: &str, day: i64, count: usize) {
     store.append(events).await.unwrap();
 }
 
-async fn until(what: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: impl AsyncFn() -> bool) {
     let waiting = async {
         while !what().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -160,7 +154,7 @@ async fn until_events(world: &World, events: u64) {
     world.until("lake", |it| it.gauges.is_some_and(|gauges| gauges.events == events)).await;
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     files(directory).keys().map(|path| path.display().to_string()).collect()
 }
 
@@ -456,89 +450,6 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(run_steps(steps, rows, compress));
     }
-}
-
-/// Not a test by itself: the process that the next one kills. It appends and exports until then.
-#[test]
-fn child_that_appends_and_exports() {
-    let Ok(root) = std::env::var(CHILD) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (store, connectors) = open(Path::new(&root));
-        tokio::spawn({
-            let connectors = connectors.clone();
-            async move { connectors.run_until(std::future::pending()).await }
-        });
-        for at in 0.. {
-            append(&store, &format!("order-{}", at % 3), at % 5, 20).await;
-        }
-    });
-}
-
-fn open(root: &Path) -> (Arc<Embedded>, Connectors<Embedded>) {
-    let store = Arc::new(Embedded::open(root.join("data"), Options::default()).unwrap());
-    let connectors = Connectors::new(store.clone(), Secrets::of(Vec::<(String, String)>::new()));
-    (store, connectors)
-}
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_or_twice_when_the_process_is_killed() {
-    const ROUNDS: u64 = 6;
-    let root = tempfile::tempdir().unwrap();
-    let lake = root.path().join("lake");
-    fs::create_dir(&lake).unwrap();
-    let stop = async |running: tokio::task::JoinHandle<_>,
-                      stop: tokio::sync::oneshot::Sender<()>| {
-        stop.send(()).unwrap();
-        running.await.unwrap()
-    };
-    let run = |connectors: &Connectors<Embedded>| {
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let connectors = connectors.clone();
-        let until = async move { _ = stopped.await };
-        (tokio::spawn(async move { connectors.run_until(until).await }), stop)
-    };
-    {
-        let (_store, connectors) = open(root.path());
-        let (running, stopper) = run(&connectors);
-        let text = definition(&lake, "format = \"ndjson\"\nrows = 50\ncompress = \"gzip\"");
-        let definition = ConnectorDefinition::parse(&text).unwrap();
-        connectors.add(&definition, ConnectorStart::Beginning).await.unwrap();
-        stop(running, stopper).await.unwrap();
-    }
-    for round in 0..ROUNDS {
-        let before = files(&lake).len();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "export::child_that_appends_and_exports"])
-            .env(CHILD, root.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = Killed(child.unwrap());
-        until(async || names(&lake).len() > before + 3).await;
-        // Somewhere else each time.
-        tokio::time::sleep(Duration::from_millis(round * 13 % 40)).await;
-        drop(child);
-        // Each file is whole at any time.
-        lines(&lake);
-    }
-    let (store, connectors) = open(root.path());
-    let (running, stopper) = run(&connectors);
-    append(&store, "order-9", 0, 1).await;
-    let all = read_all(&store, Query::category("order")).await;
-    let last = all.last().unwrap().position();
-    until(async || lines(&lake).iter().any(|(_, line)| line["position"] == last)).await;
-    stop(running, stopper).await.unwrap();
-    check_equal(&lake, &all);
 }
 
 #[tokio::test(flavor = "multi_thread")]

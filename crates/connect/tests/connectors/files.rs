@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use leftfold_api::{EventStore, Query, Read, Recorded};
+use leftfold_api::{Query, Recorded};
 use leftfold_connect::connectors::{ConnectorDefinition, ConnectorPhase, ConnectorStatus};
 use leftfold_connect::sample::{NightOptions, write_night};
 use leftfold_connect::{LedgerEntry, Mapping};
+use leftfold_store::Embedded;
 use tempfile::TempDir;
 
+use crate::export::{read_all, until};
 use crate::support::{PATIENCE, World};
 
 const MAPPING: &str = r#"
@@ -27,12 +29,12 @@ const MAPPING: &str = r#"
 "#;
 
 /// Directories to watch, and for what is done.
-struct Folder {
+pub(crate) struct Folder {
     dir: TempDir,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["in", "done", "rejects"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -41,12 +43,12 @@ impl Folder {
         Folder { dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Returns a definition; `top` are lines of it, `files` lines of its table.
-    fn watching(&self, top: &str, files: &str) -> String {
+    pub(crate) fn watching(&self, top: &str, files: &str) -> String {
         let root = self.dir.path().display();
         format!(
             "name = \"night\"\nkind = \"files\"\n{top}\n[files]\nwatch = \"{root}/in/*\"\n\
@@ -55,18 +57,18 @@ impl Folder {
     }
 
     /// Returns the lines of a table that moves done files.
-    fn moving(&self) -> String {
+    pub(crate) fn moving(&self) -> String {
         format!("done = \"move\"\ndone_directory = \"{}\"", self.path("done").display())
     }
 
     /// Lets a file arrive at once.
-    fn arrive(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn arrive(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let unfinished = self.path("in").join(format!("{name}.part"));
         fs::write(&unfinished, bytes).unwrap();
         fs::rename(unfinished, self.path("in").join(name)).unwrap();
     }
 
-    fn names(&self, directory: &str) -> Vec<String> {
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
         names_in(&self.path(directory))
     }
 }
@@ -79,32 +81,20 @@ fn names_in(directory: &Path) -> Vec<String> {
     names
 }
 
-fn orders(numbers: std::ops::Range<u32>) -> String {
+pub(crate) fn orders(numbers: std::ops::Range<u32>) -> String {
     let line = |no| format!("{{\"no\":\"{no}\",\"total\":\"{no}.50\",\"day\":\"2026-11-30\"}}\n");
     numbers.map(line).collect()
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(crate) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
 }
 
-async fn read_all(world: &World, query: Query) -> Vec<Recorded> {
-    let (mut all, mut read) = (Vec::new(), Read::forward(query.clone()));
-    loop {
-        let page = world.store.read(read).await.unwrap();
-        all.extend(page.events);
-        if !page.more {
-            return all;
-        }
-        read = Read::forward(query.clone()).after(page.cursor);
-    }
-}
-
 /// Returns the numbers of the orders in the store, sorted; each event is one.
-async fn numbers(world: &World) -> Vec<u32> {
-    let events = read_all(world, Query::category("order")).await;
+pub(crate) async fn numbers(store: &Embedded) -> Vec<u32> {
+    let events = read_all(store, Query::category("order")).await;
     let number = |event: &Recorded| event.stream().strip_prefix("order-")?.parse().ok();
     let mut numbers: Vec<u32> = events.iter().map(|event| number(event).unwrap()).collect();
     numbers.sort_unstable();
@@ -112,7 +102,7 @@ async fn numbers(world: &World) -> Vec<u32> {
 }
 
 async fn ledger(world: &World, mapping: &str) -> Vec<LedgerEntry> {
-    let events = read_all(world, LedgerEntry::query(Some(mapping))).await;
+    let events = read_all(&world.store, LedgerEntry::query(Some(mapping))).await;
     events.iter().filter_map(LedgerEntry::of_recorded).collect()
 }
 
@@ -149,7 +139,7 @@ async fn files_are_ingested_as_they_arrive_compressed_or_not() {
     // Two parts, as they come from tools that append.
     folder.arrive("d.gz", [gzip(&orders(1900..1950)), gzip(&orders(1950..2000))].concat());
     let entries = until_entries(&world, 4).await;
-    assert_eq!(numbers(&world).await, (0..2000).collect::<Vec<_>>());
+    assert_eq!(numbers(&world.store).await, (0..2000).collect::<Vec<_>>());
     assert!(entries.iter().all(|entry| entry.complete && entry.rejected == 0), "{entries:#?}");
     let status = world.until("night", |it| counts(it) == Some((2000, 0, 0))).await;
     assert_eq!((status.phase, status.query), (ConnectorPhase::Running, None));
@@ -159,7 +149,7 @@ async fn files_are_ingested_as_they_arrive_compressed_or_not() {
     fs::write(folder.path("in/e.tmp"), orders(3000..3001)).unwrap();
     folder.arrive("f", orders(2000..2001));
     until_entries(&world, 5).await;
-    assert_eq!(numbers(&world).await.len(), 2001);
+    assert_eq!(numbers(&world.store).await.len(), 2001);
     assert_eq!(folder.names("in").len(), 7);
 }
 
@@ -188,12 +178,7 @@ async fn files_of_a_nights_batch_are_ingested_in_the_order_of_their_arrival() {
     assert_eq!(sum(|entry| entry.repeated), night.duplicates);
     assert_eq!(sum(|entry| entry.rejected), night.malformed + night.duplicate_malformed);
     world.until("night", |it| counts(it).is_some_and(|(events, ..)| events == night.good)).await;
-    let moved = async {
-        while folder.names("done").len() < 4 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, moved).await.unwrap();
+    until(async || folder.names("done").len() == 4).await;
     assert!(folder.names("in").iter().all(|name| name.ends_with(".rejects.ndjson")));
 }
 
@@ -233,7 +218,7 @@ async fn a_file_is_read_once_and_what_is_read_again_adds_nothing() {
     world.connectors.reset("night").await.unwrap();
     let entries = until_entries(&world, 5).await;
     assert!(entries[3..].iter().all(|entry| entry.ingested == 0), "{entries:?}");
-    assert_eq!(numbers(&world).await, (0..15).collect::<Vec<_>>());
+    assert_eq!(numbers(&world.store).await, (0..15).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,12 +230,7 @@ async fn done_files_are_moved_and_another_one_of_the_same_name_gets_a_number() {
         folder.arrive("a", orders(at..at + 1));
         until_entries(&world, at as usize).await;
         moved.push(name.to_owned());
-        let gone = async {
-            while folder.names("done") != moved {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        until(async || folder.names("done") == moved).await;
     }
     assert_eq!(fs::read_to_string(folder.path("done/a.2")).unwrap(), orders(2..3));
     assert!(folder.names("in").is_empty());
@@ -271,12 +251,7 @@ async fn a_directory_that_is_gone_is_an_error_until_it_is_back() {
     until_entries(&world, 2).await;
     fs::remove_file(folder.path("done")).unwrap();
     fs::create_dir(folder.path("done")).unwrap();
-    let moved = async {
-        while folder.names("done") != ["a", "b"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, moved).await.unwrap();
+    until(async || folder.names("done") == ["a", "b"]).await;
     until_entries(&world, 2).await;
 
     fs::remove_dir(folder.path("in")).unwrap();
@@ -285,7 +260,7 @@ async fn a_directory_that_is_gone_is_an_error_until_it_is_back() {
     fs::create_dir(folder.path("in")).unwrap();
     folder.arrive("c", orders(6..9));
     until_entries(&world, 3).await;
-    assert_eq!(numbers(&world).await.len(), 9);
+    assert_eq!(numbers(&world.store).await.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,7 +313,7 @@ async fn refused_records_that_cannot_be_written_are_tried_again() {
     fs::create_dir(&rejects).unwrap();
     until_entries(&world, 2).await;
     assert_eq!(folder.names("rejects"), ["a.rejects.ndjson"]);
-    assert_eq!(numbers(&world).await, [0, 1, 2, 3]);
+    assert_eq!(numbers(&world.store).await, [0, 1, 2, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +328,7 @@ async fn a_file_that_is_wrong_as_a_whole_stops_the_connector_if_it_is_told_to() 
     folder.arrive("a.gz", gzip(&orders(0..2000)));
     world.connectors.resume("night").await.unwrap();
     until_entries(&world, 1).await;
-    assert_eq!(numbers(&world).await.len(), 2000);
+    assert_eq!(numbers(&world.store).await.len(), 2000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,12 +340,7 @@ async fn a_file_that_is_wrong_as_a_whole_stays_and_others_follow() {
     assert_eq!(entries[0].ingested, 0);
     folder.arrive("b", orders(0..3));
     world.until("night", |it| counts(it) == Some((3, 1, 1))).await;
-    let moved = async {
-        while folder.names("done") != ["b"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, moved).await.unwrap();
+    until(async || folder.names("done") == ["b"]).await;
     // It is known to a run that begins, and is read when it is mended.
     world.connectors.pause("night").await.unwrap();
     world.connectors.resume("night").await.unwrap();
@@ -387,12 +357,7 @@ async fn a_file_that_is_wrong_as_a_whole_is_left_out_if_it_is_told_to() {
     folder.arrive("b", "");
     let more = folder.moving() + "\nmax_rejects = 10";
     world.add(&folder.watching("on_error = \"skip\"", &more)).await;
-    let moved = async {
-        while folder.names("done") != ["a", "b"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, moved).await.unwrap();
+    until(async || folder.names("done") == ["a", "b"]).await;
     let rejects = fs::read_to_string(folder.path("in/a.rejects.ndjson")).unwrap();
     assert_eq!(rejects.lines().count(), 10);
     assert_eq!(counts(&world.connectors.status("night").await.unwrap()).unwrap().2, 0);
@@ -424,13 +389,8 @@ async fn nothing_is_lost_or_twice_when_runs_are_interrupted() {
         world.start().await;
     }
     files.sort();
-    let moved = async {
-        while folder.names("done") != files {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, moved).await.unwrap();
-    assert_eq!(numbers(&world).await, (0..at).collect::<Vec<_>>(), "seed {SEED}");
+    until(async || folder.names("done") == files).await;
+    assert_eq!(numbers(&world.store).await, (0..at).collect::<Vec<_>>(), "seed {SEED}");
     // One list of refused records for each file, however often it was read.
     let rejects: Vec<_> = files.iter().map(|name| format!("{name}.rejects.ndjson")).collect();
     assert_eq!(folder.names("in"), rejects, "seed {SEED}");

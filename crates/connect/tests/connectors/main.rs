@@ -10,6 +10,7 @@
 mod export;
 mod files;
 mod http;
+mod killed;
 mod lifecycle;
 mod receiver;
 mod support;

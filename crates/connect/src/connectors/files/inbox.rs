@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use leftfold_api::{EventStore, Read, ReadError};
@@ -15,17 +14,16 @@ use super::listing::{FoundFile, Listing, list};
 use super::moved::move_into;
 use super::observer::{Counts, FileObserver};
 use super::reader;
+use super::reading::{Reading, read_file};
 use super::rejects::RejectsFile;
 use super::settings::{Done, FilesSettings, load_mapping};
 use super::settling::Settling;
 use super::stamp::Stamp;
 use crate::connectors::kind::Run;
 use crate::connectors::{ConnectorError, OnError};
-use crate::ingest::{IngestError, IngestSummary, Source, ingest};
-use crate::item::{ReadSummary, Reject};
+use crate::ingest::{IngestSummary, Source};
 use crate::ledger::{LedgerEntry, WatchedFile};
 use crate::mapping::Mapping;
-use crate::reason::Reason;
 
 /// The shortest pause before the next look.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -44,16 +42,6 @@ pub(super) struct Inbox<S> {
     halt: Halt,
     counts: Arc<Counts>,
     time: Arc<dyn Time>,
-}
-
-/// What became of a file that was read.
-enum Reading {
-    /// It was read to its end, or as far as its content allows.
-    Read(IngestSummary),
-    /// Its content is wrong as a whole.
-    Wrong(IngestSummary, String),
-    /// The connector stops.
-    Halted,
 }
 
 impl<S: EventStore + 'static> Inbox<S> {
@@ -175,20 +163,19 @@ impl<S: EventStore + 'static> Inbox<S> {
         let rejects = RejectsFile::new(self.rejects_directory(&file.path), name.clone());
         let max = self.settings.max_rejects();
         let mut observer = FileObserver::new(rejects, &counts, &halt, max, &shown);
-        let reading = self.read(file, &name, opened, &mut observer)?;
+        let may_be_empty = self.settings.may_be_empty;
+        let source = Source { name: &name, may_be_empty };
+        let reading = read_file(&*self.store, &self.mapping, source, opened, &mut observer);
+        // What was appended stays; the file is read again.
         if self.halt.is_set() {
             return Ok(());
         }
+        let Reading { summary, wrong } = reading?;
         let about = std::fs::metadata(&file.path);
         if about.is_ok_and(|about| Stamp::of(&about) != file.stamp) {
             // It has changed meanwhile: it is read again when it has settled.
             return Ok(());
         }
-        let (summary, wrong) = match reading {
-            Reading::Halted => return Ok(()),
-            Reading::Read(summary) => (summary, None),
-            Reading::Wrong(summary, why) => (summary, Some(why)),
-        };
         observer.rejects.publish().map_err(failed)?;
         if let Some(why) = &wrong {
             tracing::warn!(file = shown, why, "a file is wrong as a whole");
@@ -205,50 +192,6 @@ impl<S: EventStore + 'static> Inbox<S> {
     fn rejects_directory(&self, file: &Path) -> PathBuf {
         let given = self.settings.rejects_directory.as_deref();
         given.or(file.parent()).unwrap_or(Path::new("/")).to_owned()
-    }
-
-    fn read(
-        &self,
-        file: &FoundFile,
-        name: &str,
-        opened: reader::FileText,
-        observer: &mut FileObserver<'_>,
-    ) -> Result<Reading, ConnectorError> {
-        let shown = file.name();
-        let unavailable = |what: &str, error: io::Error| {
-            Err(ConnectorError::unavailable(format_args!("{shown}: {what}{error}")))
-        };
-        let source = Source { name, may_be_empty: self.settings.may_be_empty };
-        let ended = ingest(&*self.store, &self.mapping, source, opened.text, observer);
-        let why = match ended {
-            _ if self.halt.is_set() => return Ok(Reading::Halted),
-            Ok(done) => {
-                return Ok(match observer.judge(&done) {
-                    Some(why) => Reading::Wrong(done, why),
-                    None => Reading::Read(done),
-                });
-            }
-            Err(IngestError::Store(error)) => return Err(error.into()),
-            Err(IngestError::Rejects(error)) => match observer.verdict.take() {
-                Some(why) => format!("{why}; look at them and at the mapping."),
-                None => return unavailable("the refused records can't be written: ", error),
-            },
-            Err(IngestError::Input(error)) if opened.has_failed.load(Ordering::Acquire) => {
-                return unavailable("", error);
-            }
-            // The disk is well, so what is compressed is damaged.
-            Err(IngestError::Input(error)) => {
-                let message = format!("The file can't be decompressed: {error}.");
-                let (reason, record) = (Reason::MalformedInput, String::new());
-                let reject = Reject { line: 0, reason, message: message.clone(), record };
-                if let Err(error) = observer.rejects.write(&reject) {
-                    return unavailable("the refused records can't be written: ", error);
-                }
-                message
-            }
-        };
-        let read = ReadSummary { bytes: file.stamp.bytes, ..ReadSummary::default() };
-        Ok(Reading::Wrong(IngestSummary { tally: observer.tally, read, sha256: [0; 32] }, why))
     }
 
     /// Writes into the ledger that a file is done, and moves it away.

@@ -10,6 +10,7 @@ mod listing;
 mod moved;
 mod observer;
 mod reader;
+mod reading;
 mod rejects;
 mod settings;
 mod settling;

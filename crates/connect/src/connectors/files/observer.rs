@@ -65,7 +65,8 @@ pub(super) struct FileObserver<'a> {
     halt: &'a Halt,
     rejected: u64,
     max_rejects: u64,
-    path: &'a str,
+    /// The file, for the log and for errors.
+    pub(super) path: &'a str,
 }
 
 impl<'a> FileObserver<'a> {
