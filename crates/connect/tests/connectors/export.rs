@@ -328,6 +328,26 @@ async fn a_directory_that_cannot_be_written_is_tried_again() {
     assert!(!lake.path().join("none").exists(), "a directory that is not mounted is not made");
 }
 
+/// The disk is full when the state is written: the files are there, and the state does not have them.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_tried_again_and_no_event_is_twice() {
+    let (world, lake) = (World::new().await, Lake::new());
+    append(&world.store, "order-1", 0, 3).await;
+    world.add(&lake.export("format = \"ndjson\"")).await;
+    until_events(&world, 3).await;
+    let state = lake.path().join("_leftfold/lake.json.tmp");
+    std::os::unix::fs::symlink("/dev/full", &state).unwrap();
+    append(&world.store, "order-1", 0, 3).await;
+    append(&world.store, "order-2", 1, 3).await;
+    let status = world.until("lake", |it| it.phase == ConnectorPhase::Retrying).await;
+    assert!(status.failure.unwrap().contains("No space left on device"));
+    append(&world.store, "order-2", 0, 3).await;
+    fs::remove_file(&state).unwrap();
+    until_events(&world, 9).await;
+    check_equal(lake.path(), &read_all(&world.store, Query::category("order")).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_a_column_stops_the_export_or_is_left_out() {
     for (on_error, rows) in [("stop", 2), ("skip", 4)] {
