@@ -10,6 +10,7 @@ use super::export::ExportSettings;
 use super::files::FilesSettings;
 use super::follow::StopSignal;
 use super::http::HttpSettings;
+use super::outbox::OutboxSettings;
 use super::retry::RetryPlan;
 use super::status::GaugesCell;
 use super::{ConnectorDefinition, ConnectorError, Delivery, Secrets};
@@ -23,6 +24,8 @@ pub(crate) enum Kind {
     Files(Box<FilesSettings>),
     /// Files with events.
     FileExport(Box<ExportSettings>),
+    /// The outbox of a PostgreSQL.
+    Outbox(Box<OutboxSettings>),
 }
 
 /// What a run of a connector works with.
@@ -88,7 +91,7 @@ impl<S> Run<S> {
 }
 
 /// The names of all kinds.
-const NAMES: [&str; 3] = ["http", "files", "file-export"];
+const NAMES: [&str; 4] = ["http", "outbox", "files", "file-export"];
 
 impl Kind {
     pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -116,6 +119,11 @@ impl Kind {
                 settings.check()?;
                 Ok(Kind::FileExport(Box::new(settings)))
             }
+            "outbox" => {
+                let settings: OutboxSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::Outbox(Box::new(settings)))
+            }
             _ => Err(format!("{name} is no kind of connector")),
         }
     }
@@ -125,6 +133,7 @@ impl Kind {
             Kind::Http(_) => "http",
             Kind::Files(_) => "files",
             Kind::FileExport(_) => "file-export",
+            Kind::Outbox(_) => "outbox",
         }
     }
 
@@ -132,7 +141,7 @@ impl Kind {
     pub(super) fn is_outgoing(&self) -> bool {
         match self {
             Kind::Http(_) | Kind::FileExport(_) => true,
-            Kind::Files(_) => false,
+            Kind::Files(_) | Kind::Outbox(_) => false,
         }
     }
 
@@ -140,7 +149,7 @@ impl Kind {
     pub(super) fn deliveries(&self) -> &'static [Delivery] {
         match self {
             Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
-            Kind::Files(_) | Kind::FileExport(_) => &[Delivery::ExactlyOnce],
+            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) => &[Delivery::ExactlyOnce],
         }
     }
 
@@ -152,7 +161,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
-            Kind::Files(_) | Kind::FileExport(_) => None,
+            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) => None,
         }
     }
 
@@ -162,6 +171,7 @@ impl Kind {
             Kind::Http(settings) => super::http::check(settings, secrets).await,
             Kind::Files(settings) => super::files::check(settings).await,
             Kind::FileExport(settings) => super::export::check(settings).await,
+            Kind::Outbox(settings) => super::outbox::check(settings, secrets).await,
         }
     }
 
@@ -174,6 +184,7 @@ impl Kind {
             Kind::Http(settings) => super::http::run(settings, run).await,
             Kind::Files(settings) => super::files::run(settings, run).await,
             Kind::FileExport(settings) => super::export::run(settings, run).await,
+            Kind::Outbox(settings) => super::outbox::run(settings, run).await,
         }
     }
 }

@@ -12,5 +12,6 @@ mod files;
 mod http;
 mod killed;
 mod lifecycle;
+mod outbox;
 mod receiver;
 mod support;

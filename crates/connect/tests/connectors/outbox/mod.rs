@@ -1,0 +1,8 @@
+//! The outbox of a real PostgreSQL.
+
+mod crashes;
+mod database;
+mod findings;
+mod order;
+mod rows;
+mod tls;
