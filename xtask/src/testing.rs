@@ -61,7 +61,7 @@ struct Part {
     run: fn(Extent) -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part { name: "build", extent: Extent::Quick, run: build },
     Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
@@ -75,6 +75,7 @@ const PARTS: [Part; 12] = [
     Part { name: "hostile clients", extent: Extent::Whole, run: |_| test(&["--test", "hostile"]) },
     Part { name: "clients of Kafka", extent: Extent::Whole, run: |_| kafka_clients() },
     Part { name: "tests on PostgreSQL", extent: Extent::Whole, run: |_| on_postgres() },
+    Part { name: "connectors", extent: Extent::Whole, run: |_| connectors() },
     Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
     Part { name: "cluster on Kafka", extent: Extent::Whole, run: |_| cluster() },
     Part { name: "schemathesis", extent: Extent::Whole, run: openapi },
@@ -84,8 +85,8 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     match extent {
         Extent::Whole => check_needs()?,
         Extent::Quick => println!(
-            "Quick: without the system tests, hostile clients, clients of Kafka, the tests on PostgreSQL and \
-             Kafka, and schemathesis; \
+            "Quick: without the system tests, hostile clients, clients of Kafka, connectors, the tests on \
+             PostgreSQL and Kafka, and schemathesis; \
              {QUICK_SEEDS} seeds of each simulation. It requires only cargo."
         ),
     }
@@ -147,6 +148,12 @@ fn check_needs() -> anyhow::Result<()> {
 fn on_postgres() -> anyhow::Result<()> {
     postgres::prepare()?;
     test(&["--test", "postgres"])
+}
+
+fn connectors() -> anyhow::Result<()> {
+    postgres::prepare()?;
+    kafka::prepare()?;
+    test(&["--test", "connectors"])
 }
 
 /// Runs tests of the workspace; continues after a failure.

@@ -25,7 +25,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use cluster::{Cluster, ClusterAction};
 pub(crate) use command::{completions, parse};
-pub(crate) use connectors::{Connector, ConnectorAction};
+pub(crate) use connectors::{Connector, ConnectorAction, Outbox, OutboxAction};
 pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, StartArgs, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
@@ -138,9 +138,11 @@ pub(crate) enum Command {
     /// Ask views by SQL.
     #[command(after_help = views::QUERY_HELP)]
     Query(Ask),
-    /// Test, add, list and change connectors: what brings events to web hooks while a server runs.
+    /// Test, add, list and change connectors: what brings events out and in while a server runs.
     #[command(after_help = connectors::HELP)]
     Connector(Connector),
+    /// Print the SQL of an outbox in PostgreSQL, for a connector of the kind `outbox`.
+    Outbox(Outbox),
     /// List, replay and skip the events that reactors have parked.
     #[command(after_help = parked::HELP)]
     Parked(Parked),

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Checkpoints { action } => commands::checkpoints::run(&args.location, action),
         Command::Index(index) => commands::index::run(&args.location, index.action),
         Command::View(view) => commands::view::run(&args.location, &view.action),
+        Command::Outbox(outbox) => commands::outbox::run(&outbox.action),
         Command::Connector(connector) => {
             commands::connector::run(&args.location, &connector.action)
         }

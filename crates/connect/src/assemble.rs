@@ -208,6 +208,11 @@ impl<'m> Assembler<'m> {
         }
         let mut stream = String::with_capacity(48);
         plan.stream.render(&self.clean, &mut stream);
+        // Those of the store say which views and connectors there are, and more.
+        if names::is_bookkeeping(&stream) {
+            let message = format!("The stream {stream} belongs to the store itself.");
+            return Err(Problem::new(Reason::Refused, message));
+        }
         let id = self.id()?;
         let index = self.clean.get(plan.index).and_then(|index| index.parse().ok());
         let occurrence = matches!(plan.identity, Identity::Kinds(..)).then(|| Occurrence {

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
-    ProducerId as WireId,
+    AddPartitionsToTxnRequest, ApiVersionsRequest, EndTxnRequest, EndTxnResponse,
+    InitProducerIdRequest, ProducerId as WireId,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use crate::batch::ProducerId;
 use crate::client::Partition;
@@ -30,6 +31,10 @@ pub enum EndVersion {
     New,
 }
 
+/// The feature of a cluster that names its protocol of transactions, and its level from KIP-890 on.
+const FEATURE: &str = "transaction.version";
+const NEW_LEVEL: i16 = 2;
+
 /// The pending answer to the end of a transaction.
 #[must_use]
 #[derive(Debug)]
@@ -43,6 +48,23 @@ impl Connection {
     pub async fn new_producer_id(&self) -> Result<ProducerId, KafkaError> {
         let request = InitProducerIdRequest::default().with_transactional_id(None);
         self.init(request.with_transaction_timeout_ms(i32::MAX)).await
+    }
+
+    /// Returns the newest protocol of transactions that the cluster has switched on.
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn newest_end(&self) -> Result<EndVersion, KafkaError> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("leftfold"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let answer = self.call(&request).await?;
+        KafkaError::check("ApiVersionsRequest", answer.error_code, None)?;
+        let feature = answer.finalized_features.iter().find(|feature| &*feature.name == FEATURE);
+        Ok(match feature {
+            Some(feature) if feature.max_version_level >= NEW_LEVEL => EndVersion::New,
+            _ => EndVersion::Old,
+        })
     }
 
     /// Takes a transactional id over: aborts its open transaction and returns the next epoch.

@@ -97,3 +97,19 @@ pub(crate) enum ConnectorAction {
         version: u64,
     },
 }
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Outbox {
+    #[command(subcommand)]
+    pub(crate) action: OutboxAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxAction {
+    /// Print the SQL that makes an outbox in PostgreSQL, or completes one that is there. It can be run again.
+    Init {
+        /// The table, with its schema if it is not on the search path.
+        #[arg(long, default_value = "outbox")]
+        table: String,
+    },
+}

@@ -10,7 +10,7 @@ use super::Args;
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Events", &["append", "read", "subscribe", "streams", "ingest", "mapping"]),
     ("Views by SQL", &["view", "query"]),
-    ("Connectors", &["connector"]),
+    ("Connectors", &["connector", "outbox"]),
     ("Folds and indexes", &["checkpoints", "parked", "index"]),
     (
         "Administration of a store",
@@ -34,7 +34,10 @@ const GROUPS: [(&str, &[&str]); 7] = [
 
 /// Options of all commands that do not apply to a command: they are not in its help.
 const INAPPLICABLE: [(&[&str], &[&str]); 5] = [
-    (&["demo", "cert", "completions", "mapping"], &["data", "packing", "server", "ca", "asking"]),
+    (
+        &["demo", "cert", "completions", "mapping", "outbox"],
+        &["data", "packing", "server", "ca", "asking"],
+    ),
     (&["repair", "restore"], &["packing", "server", "ca", "asking"]),
     (&["serve", "config"], &["server", "ca", "asking"]),
     (&["user", "group", "token", "grant"], &["packing"]),

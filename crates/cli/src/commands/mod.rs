@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod ingest;
 pub(crate) mod mapping;
+pub(crate) mod outbox;
 pub(crate) mod pack;
 pub(crate) mod parked;
 pub(crate) mod query;

@@ -10,6 +10,7 @@ use super::export::ExportSettings;
 use super::files::FilesSettings;
 use super::follow::StopSignal;
 use super::http::HttpSettings;
+use super::kafka::{KafkaSettings, KafkaSourceSettings};
 use super::outbox::OutboxSettings;
 use super::retry::RetryPlan;
 use super::status::GaugesCell;
@@ -26,6 +27,10 @@ pub(crate) enum Kind {
     FileExport(Box<ExportSettings>),
     /// The outbox of a PostgreSQL.
     Outbox(Box<OutboxSettings>),
+    /// Records of Kafka.
+    Kafka(Box<KafkaSettings>),
+    /// The records of a topic of Kafka, which come in.
+    KafkaSource(Box<KafkaSourceSettings>),
 }
 
 /// What a run of a connector works with.
@@ -91,7 +96,7 @@ impl<S> Run<S> {
 }
 
 /// The names of all kinds.
-const NAMES: [&str; 4] = ["http", "outbox", "files", "file-export"];
+const NAMES: [&str; 6] = ["http", "kafka", "kafka-source", "outbox", "files", "file-export"];
 
 impl Kind {
     pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -124,6 +129,16 @@ impl Kind {
                 settings.check()?;
                 Ok(Kind::Outbox(Box::new(settings)))
             }
+            "kafka" => {
+                let settings: KafkaSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::Kafka(Box::new(settings)))
+            }
+            "kafka-source" => {
+                let settings: KafkaSourceSettings = settings.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Kind::KafkaSource(Box::new(settings)))
+            }
             _ => Err(format!("{name} is no kind of connector")),
         }
     }
@@ -134,14 +149,16 @@ impl Kind {
             Kind::Files(_) => "files",
             Kind::FileExport(_) => "file-export",
             Kind::Outbox(_) => "outbox",
+            Kind::Kafka(_) => "kafka",
+            Kind::KafkaSource(_) => "kafka-source",
         }
     }
 
     /// Whether it sends events, rather than bringing them in.
     pub(super) fn is_outgoing(&self) -> bool {
         match self {
-            Kind::Http(_) | Kind::FileExport(_) => true,
-            Kind::Files(_) | Kind::Outbox(_) => false,
+            Kind::Http(_) | Kind::FileExport(_) | Kind::Kafka(_) => true,
+            Kind::Files(_) | Kind::Outbox(_) | Kind::KafkaSource(_) => false,
         }
     }
 
@@ -149,7 +166,10 @@ impl Kind {
     pub(super) fn deliveries(&self) -> &'static [Delivery] {
         match self {
             Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
-            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) => &[Delivery::ExactlyOnce],
+            Kind::Kafka(_) => &[Delivery::ExactlyOnce, Delivery::AtLeastOnce],
+            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) | Kind::KafkaSource(_) => {
+                &[Delivery::ExactlyOnce]
+            }
         }
     }
 
@@ -161,7 +181,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
-            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) => None,
+            _ => None,
         }
     }
 
@@ -172,6 +192,8 @@ impl Kind {
             Kind::Files(settings) => super::files::check(settings).await,
             Kind::FileExport(settings) => super::export::check(settings).await,
             Kind::Outbox(settings) => super::outbox::check(settings, secrets).await,
+            Kind::Kafka(settings) => super::kafka::check(settings, secrets).await,
+            Kind::KafkaSource(settings) => super::kafka::check_source(settings, secrets).await,
         }
     }
 
@@ -185,6 +207,8 @@ impl Kind {
             Kind::Files(settings) => super::files::run(settings, run).await,
             Kind::FileExport(settings) => super::export::run(settings, run).await,
             Kind::Outbox(settings) => super::outbox::run(settings, run).await,
+            Kind::Kafka(settings) => super::kafka::run(settings, run).await,
+            Kind::KafkaSource(settings) => super::kafka::run_source(settings, run).await,
         }
     }
 }

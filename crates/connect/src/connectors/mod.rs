@@ -15,6 +15,7 @@ mod files;
 mod follow;
 mod host;
 mod http;
+mod kafka;
 mod kind;
 mod outbox;
 mod outlet;

@@ -108,6 +108,15 @@ impl Template {
         Ok(Template { pieces })
     }
 
+    /// Returns the text if it is the same for all events.
+    pub(crate) fn fixed(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the text for an event; the error says which field it has not.
     pub(crate) fn render(&self, event: &EventFields<'_>) -> Result<String, String> {
         let mut text = String::new();

@@ -10,6 +10,7 @@
 mod export;
 mod files;
 mod http;
+mod kafka;
 mod killed;
 mod lifecycle;
 mod outbox;

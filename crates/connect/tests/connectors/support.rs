@@ -67,7 +67,7 @@ impl World {
 
     /// Interrupts the connectors wherever they are, as a kill does.
     pub(crate) async fn interrupt(&mut self) {
-        // A sender that is dropped first would stop them as usual.
+        // The sender lives until the end: dropped, it would stop the run before it is interrupted.
         let Running { ended, stop: _stop } = self.running.take().unwrap();
         ended.abort();
         assert!(ended.await.unwrap_err().is_cancelled());

@@ -53,7 +53,7 @@ struct ConnectorAnswer {
 struct ConnectorShape {
     /// Its name.
     name: String,
-    /// What it connects with: `http`.
+    /// What it connects with, such as `http`.
     kind: String,
     /// `running`, `retrying`, `failed` or `paused`.
     phase: String,

@@ -1,0 +1,6 @@
+//! Kafka, with a real broker.
+
+mod broker;
+mod kills;
+mod relay;
+mod source;
