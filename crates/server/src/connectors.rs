@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leftfold_api::Engine;
-use leftfold_connect::connectors::{Connectors, Secrets};
+use leftfold_connect::connectors::{ConnectorStatus, Connectors, Secrets};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::http::Problem;
@@ -18,23 +19,45 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The connectors of a served store.
 pub(crate) type ServedConnectors = Connectors<Arc<dyn Engine>>;
 
+/// What the connectors were doing when they were last looked at.
+pub(crate) type Statuses = Arc<Mutex<Vec<ConnectorStatus>>>;
+
 /// The connectors of the server.
 pub(crate) struct RunningConnectors {
     /// None of a server that runs none.
     connectors: Option<ServedConnectors>,
     is_running: Arc<AtomicBool>,
+    statuses: Statuses,
 }
 
 impl RunningConnectors {
     /// Returns connectors that do not run.
     pub(crate) fn off() -> Self {
-        RunningConnectors { connectors: None, is_running: Arc::default() }
+        RunningConnectors {
+            connectors: None,
+            is_running: Arc::default(),
+            statuses: Statuses::default(),
+        }
     }
 
     /// Returns the connectors of a store.
     pub(crate) fn of(store: Arc<dyn Engine>) -> Self {
         let connectors = Connectors::new(Arc::new(store), Secrets::default());
-        RunningConnectors { connectors: Some(connectors), is_running: Arc::default() }
+        RunningConnectors { connectors: Some(connectors), ..RunningConnectors::off() }
+    }
+
+    /// Returns where the states of the connectors are kept for the metrics.
+    pub(crate) fn statuses(&self) -> Statuses {
+        self.statuses.clone()
+    }
+
+    /// Looks at what the connectors are doing, for the metrics.
+    pub(crate) async fn look(&self) {
+        let statuses = match &self.connectors {
+            Some(connectors) => connectors.list().await,
+            None => Vec::new(),
+        };
+        *self.statuses.lock() = statuses;
     }
 
     /// Runs the connectors until the shutdown begins; what is being delivered then may come to its end. Returns the task.

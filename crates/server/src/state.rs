@@ -51,7 +51,8 @@ impl State {
         let shutdown = Shutdown::new();
         let limits = Arc::new(SharedLimits::new(&config, &*store));
         let subscriptions = Arc::new(Subscriptions::new(limits.subscriptions.clone()));
-        let metrics = Metrics::new(store.clone(), subscriptions.clone(), views.statuses());
+        let statuses = (views.statuses(), connectors.statuses());
+        let metrics = Metrics::new(store.clone(), subscriptions.clone(), statuses.0, statuses.1);
         let administration = Administration::new();
         State {
             store,
@@ -69,17 +70,22 @@ impl State {
 
     /// Returns the state for another store of the same server. They share the limits and the shutdown.
     pub(crate) fn for_store(&self, store: Arc<dyn Engine>) -> Self {
-        let views = SqlViews::off(&self.config);
+        let (views, connectors) = (SqlViews::off(&self.config), RunningConnectors::off());
         let subscriptions = self.subscriptions.clone();
         State {
-            metrics: Metrics::new(store.clone(), subscriptions.clone(), views.statuses()),
+            metrics: Metrics::new(
+                store.clone(),
+                subscriptions.clone(),
+                views.statuses(),
+                connectors.statuses(),
+            ),
             access: Access::local(store.clone()),
             store,
             config: self.config.clone(),
             subscriptions,
             limits: self.limits.clone(),
             views,
-            connectors: RunningConnectors::off(),
+            connectors,
             administration: Administration::new(),
             shutdown: self.shutdown.clone(),
         }

@@ -89,6 +89,10 @@ impl Coded for ConnectorError {
             // The file of a secret may come later, as it does in a container that starts.
             ConnectorError::Secret(_) => true,
             ConnectorError::Read(error) => error.can_retry(),
+            // A store whose disk is full goes on by itself once there is space.
+            ConnectorError::Append(AppendError::Failure(failure)) => {
+                failure.is_temporary() || failure.can_retry()
+            }
             ConnectorError::Append(error) => error.can_retry(),
             ConnectorError::Reactor(error) => error.can_retry(),
             ConnectorError::Sink(error) => error.can_retry(),

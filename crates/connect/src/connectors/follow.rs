@@ -11,13 +11,15 @@ use leftfold_api::{Coded, Cursor, EventStore, Invalid};
 use leftfold_fold::time::later;
 
 use super::facts::ConnectorStart;
-use super::host::{Entry, Inner};
+use super::host::{Entry, Inner, RunState};
 use super::kind::Run;
 use super::{ConnectorDefinition, ConnectorError, ConnectorPhase};
 
 /// The pauses before a connector that failed for a reason that may pass is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long an attempt goes on before it counts as one that goes well.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long a run may take to end what is in progress when it is to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -77,24 +79,40 @@ impl<S: EventStore + 'static> Follower<S> {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_given() {
             let began = self.inner.time.now();
-            self.set(ConnectorPhase::Running, None);
-            let Err(error) = self.attempt().await else { continue };
+            let ended = self.attempt_and_settle().await;
             self.entry.gauges.clear();
             if later(began, LONGEST_PAUSE) <= self.inner.time.now() {
                 // It has gone well meanwhile.
                 pause = FIRST_PAUSE;
             }
             let connector = &self.entry.name;
-            if !error.can_retry() {
-                tracing::error!(%connector, %error, "a connector has failed");
-                self.set(ConnectorPhase::Failed, Some(error));
-                self.stop.wait().await;
-                return;
+            match ended {
+                Ok(()) => {}
+                Err(error) if error.can_retry() => {
+                    tracing::warn!(%connector, %error, "a connector is tried again");
+                    self.set(ConnectorPhase::Retrying, Some(error));
+                }
+                Err(error) => {
+                    tracing::error!(%connector, %error, "a connector has failed");
+                    self.set(ConnectorPhase::Failed, Some(error));
+                    self.stop.wait().await;
+                    return;
+                }
             }
-            tracing::warn!(%connector, %error, "a connector is tried again");
-            self.set(ConnectorPhase::Retrying, Some(error));
             select(pin!(self.inner.time.after(pause)), pin!(self.stop.wait())).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Makes an attempt. Once it has gone on for a while, what the one before has met is over.
+    async fn attempt_and_settle(&self) -> Result<(), ConnectorError> {
+        let settled = pin!(self.inner.time.after(SETTLED));
+        match select(pin!(self.attempt()), settled).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), attempt)) => {
+                self.set(ConnectorPhase::Running, None);
+                attempt.await
+            }
         }
     }
 
@@ -128,12 +146,7 @@ impl<S: EventStore + 'static> Follower<S> {
     }
 
     fn set(&self, phase: ConnectorPhase, failure: Option<ConnectorError>) {
-        let mut run = self.entry.run.lock();
-        if failure.is_some() || phase != ConnectorPhase::Running {
-            run.failure = failure;
-        }
-        run.phase = phase;
-        drop(run);
+        *self.entry.run.lock() = RunState { phase, failure };
         self.inner.changed.notify(usize::MAX);
     }
 }

@@ -130,6 +130,7 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     caller.may_observe()?;
     state.views.look().await;
+    state.connectors.look().await;
     let text = state.inspect(|state| state.metrics.text()).await?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

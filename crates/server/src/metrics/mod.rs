@@ -1,6 +1,7 @@
 //! Metrics of the server and its store, for Prometheus.
 
 mod cluster;
+mod connectors;
 mod store;
 mod views;
 
@@ -15,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::connectors::Statuses as ConnectorStatuses;
 use crate::state::Subscriptions;
 use crate::views::Statuses;
 
@@ -54,6 +56,7 @@ impl Metrics {
         store: Arc<dyn Engine>,
         subscriptions: Arc<Subscriptions>,
         views: Statuses,
+        connectors: ConnectorStatuses,
     ) -> Self {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("leftfold"),
@@ -75,6 +78,8 @@ impl Metrics {
         metrics.registry.register_collector(Box::new(collector));
         metrics.registry.register_collector(Box::new(nodes));
         metrics.registry.register_collector(Box::new(views::ViewsCollector::new(views)));
+        let connectors = connectors::ConnectorsCollector::new(connectors);
+        metrics.registry.register_collector(Box::new(connectors));
         metrics
     }
 

@@ -158,6 +158,12 @@ async fn what_is_wrong_has_a_code() {
     assert_eq!(world.toml(Method::POST, "/v1/connectors", &secret).await.0, 201);
     let later = world.until("/v1/connectors/later", |it| it["phase"] == "retrying").await;
     assert_eq!(later["code"], "connector_secret_missing");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "whsec_bGVmdGZvbGQgY29ubmVjdG9ycyB0ZXN0IGtleQ==\n").unwrap();
+    let there = secret.replace("/no/such/secret", file.path().to_str().unwrap());
+    assert_eq!(world.toml(Method::PUT, "/v1/connectors/later", &there).await.0, 200);
+    let well = |it: &Value| it["phase"] == "running" && it["failure"].is_null();
+    world.until("/v1/connectors/later", well).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +182,16 @@ async fn parked_events_are_listed_retried_and_skipped() {
     assert_eq!((&first["type"], &first["parked"]), (&json!("OrderPlaced"), &json!(true)));
     assert!(first["reason"].as_str().unwrap().contains("500"), "{first}");
     assert_eq!(world.served.json("/v1/connectors/hook").await["held"], 2);
+    let metrics = world.served.get("/metrics").await.text().await.unwrap();
+    for line in [
+        "leftfold_connectors{phase=\"running\"} 1",
+        "leftfold_connectors{phase=\"failed\"} 0",
+        "leftfold_connector_held{connector=\"hook\"} 2",
+        "leftfold_connector_events{connector=\"hook\"} 0",
+        "leftfold_connector_lag_seconds{connector=\"hook\"}",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 
     let skip = "/v1/connectors/hook/skip?stream=order-2&version=0";
     assert_eq!(world.toml(Method::POST, skip, "").await.0, 200);
