@@ -63,7 +63,7 @@ pub(super) struct RunState {
 }
 
 impl<S: EventStore + 'static> Connectors<S> {
-    /// Makes the connectors of a store. Nothing runs yet: see [`Connectors::run`].
+    /// Makes the connectors of a store. Nothing runs yet: see [`Connectors::run_until`].
     pub fn new(store: Arc<S>, secrets: Secrets) -> Self {
         Connectors {
             inner: Arc::new(Inner {
