@@ -6,6 +6,7 @@ mod binary;
 mod cluster;
 mod cluster_nodes;
 mod commands;
+mod connectors;
 mod descriptors;
 mod documents;
 mod exports;

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use leftfold::react::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 use leftfold_cluster::node::NodeError;
+use leftfold_connect::connectors::ConnectorError;
 use leftfold_server::{CertificateError, ConfigError, StartError};
 use leftfold_views::ViewsError;
 
@@ -55,13 +56,19 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let reactor = || cause.downcast_ref::<ReactorError>().map(Coded::code);
         let definition = || cause.downcast_ref::<FileError>().map(FileError::code);
         let views = || cause.downcast_ref::<ViewsError>().map(Coded::code);
+        let connector = || cause.downcast_ref::<ConnectorError>().map(Coded::code);
         let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
         let start = || cause.downcast_ref::<StartError>().map(StartError::code);
         let certificate = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
         let node = || cause.downcast_ref::<NodeError>().map(NodeError::code);
         let served = || config().or_else(start).or_else(certificate).or_else(node);
         let stored = append.or_else(read).or_else(open).or_else(invalid).or_else(backup);
-        stored.or_else(reactor).or_else(definition).or_else(views).or_else(served)
+        stored
+            .or_else(reactor)
+            .or_else(definition)
+            .or_else(views)
+            .or_else(connector)
+            .or_else(served)
     })
 }
 
