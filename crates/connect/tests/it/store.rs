@@ -131,11 +131,22 @@ fn the_same_key_with_other_content_is_refused_in_the_file_and_in_the_store() {
 fn only_the_records_that_the_store_refuses_are_rejected() {
     let store = store();
     let long = "x".repeat(1_100);
-    let file = [row("s", 1, "a"), row(&long, 2, "b"), row("$mine", 3, "c"), row("s", 4, "d")];
+    let own = "leftfold.connector-mine";
+    let file = [
+        row("s", 1, "a"),
+        row(&long, 2, "b"),
+        row("$mine", 3, "c"),
+        row(own, 4, "d"),
+        row("s", 5, "e"),
+    ];
     let (counts, rejects) = rows(&store, &file);
-    assert_eq!(counts, tally(2, 0, 2));
+    assert_eq!(counts, tally(2, 0, 3));
     assert!(rejects.iter().all(|reject| reject.reason.code() == "refused"));
-    assert!(rejects[0].message.contains("it has 1100 bytes"), "{}", rejects[0].message);
+    for part in
+        ["it has 1100 bytes", "$mine belongs to the store", "leftfold.connector-mine belongs"]
+    {
+        assert!(rejects.iter().any(|reject| reject.message.contains(part)), "{part}: {rejects:?}");
+    }
 }
 
 #[test]
