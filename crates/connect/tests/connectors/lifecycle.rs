@@ -1,6 +1,8 @@
 //! Connectors are added, replaced, paused, resumed, reset and removed while they run.
 
-use leftfold_connect::connectors::{ConnectorDefinition, ConnectorPhase, ConnectorStart};
+use leftfold_connect::connectors::{
+    ConnectorDefinition, ConnectorPhase, ConnectorStart, MAX_CONNECTORS,
+};
 
 use crate::receiver::Receiver;
 use crate::support::{World, code};
@@ -73,6 +75,35 @@ async fn a_connector_begins_where_it_is_told() {
     let start = ConnectorStart::After(first.cursor.to_string());
     world.connectors.add(&definition, start).await.unwrap();
     assert_eq!(receiver.wait_for(1).await[0].place(), ("order-1".to_owned(), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_changes_at_the_same_time_one_wins() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    world.add(&hook(&receiver, "")).await;
+    let changes = (0..8).map(|_| world.connectors.pause("hook"));
+    let changes = futures_util::future::join_all(changes).await;
+    assert!(changes.iter().any(Result::is_ok), "{changes:?}");
+    let refused: Vec<_> = changes.into_iter().filter_map(Result::err).collect();
+    assert!(!refused.is_empty());
+    for error in refused {
+        assert_eq!(leftfold_api::Coded::code(&error), "connector_changed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_has_at_most_a_hundred_connectors() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let named =
+        |number: usize| hook(&receiver, "").replace("\"hook\"", &format!("\"hook-{number}\""));
+    for number in 0..MAX_CONNECTORS {
+        world.add(&named(number)).await;
+    }
+    let more = ConnectorDefinition::parse(&named(MAX_CONNECTORS)).unwrap();
+    let added = world.connectors.add(&more, ConnectorStart::Beginning).await;
+    assert_eq!(code(added), "connectors_too_many");
+    world.connectors.remove("hook-7").await.unwrap();
+    world.connectors.add(&more, ConnectorStart::Beginning).await.unwrap();
 }
 
 #[test]

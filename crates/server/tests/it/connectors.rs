@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use leftfold_api::{Append, Engine, EventStore, NewEvent};
-use leftfold_server::Server;
+use leftfold_server::{EngineKind, Server};
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
 use reqwest::Method;
@@ -242,6 +242,17 @@ async fn connectors_survive_a_restart_of_the_server() {
     // The first one does not come again.
     let found = world.until("/v1/connectors/hook", |it| it["events"] == 1).await;
     assert_eq!(found["phase"], "running");
+}
+
+/// All nodes of a cluster would run them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_a_cluster_runs_no_connectors() {
+    let mut config = config();
+    config.engine = EngineKind::Kafka;
+    let running = Server::start(config, store() as Arc<dyn Engine>).await.unwrap();
+    let served = Served { running, client: client() };
+    let answer = toml(&served, Method::GET, "/v1/connectors", "").await;
+    assert_eq!(code(&answer), (503, "connectors_stopped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
