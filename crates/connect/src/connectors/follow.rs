@@ -81,7 +81,7 @@ impl<S: EventStore + 'static> Follower<S> {
             let began = self.inner.time.now();
             let ended = self.attempt_and_settle().await;
             self.entry.gauges.clear();
-            if later(began, LONGEST_PAUSE) <= self.inner.time.now() {
+            if later(began, SETTLED) <= self.inner.time.now() {
                 // It has gone well meanwhile.
                 pause = FIRST_PAUSE;
             }

@@ -149,7 +149,8 @@ impl<G> Broker<G> {
 
     /// Asks until there is an answer.
     pub(crate) async fn until<T>(&self, ask: impl AsyncFn() -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        // A broker that restarts on a busy machine, and the pauses of a connector that tries again.
+        let deadline = Instant::now() + 4 * PATIENCE;
         loop {
             if let Some(found) = ask().await {
                 return found;
