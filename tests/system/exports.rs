@@ -138,7 +138,9 @@ fn a_server_takes_an_import_and_keeps_missing_versions_missing() {
     write(&exported);
     let conflict = stderr(&served, &import);
     assert!(has_code(&conflict, "import_conflict"), "{conflict}");
-    for (stream, holes) in [("leftfold.reactor-x", 0), ("e-1", 4), ("e-1", 0)] {
+    for (stream, holes) in
+        [("leftfold.reactor-x", 0), ("leftfold.connector-x", 0), ("e-1", 4), ("e-1", 0)]
+    {
         write(&format!("{{\"position\":9,\"stream\":\"{stream}\",\"last_version\":3}}\n"));
         assert_eq!(lines(&stdout(&served, &import))[0]["holes"], json!(holes), "{stream}");
     }

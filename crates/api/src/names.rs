@@ -42,6 +42,9 @@ pub const CONNECTORS: &str = "leftfold.connector";
 /// The categories of bookkeeping that is not the store's own.
 pub const OF_LEFTFOLD: [&str; 8] =
     [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES, VIEWS, CONNECTORS];
+/// Those of them that say nothing in another store: progress counts its positions, and a connector would send all events
+/// again from there.
+pub const OF_ONE_STORE: [&str; 3] = [REACTORS, CONTROL, CONNECTORS];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 8] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT, KAFKA];

@@ -3,6 +3,7 @@
 mod assemble;
 mod changes;
 mod check;
+mod compressed;
 pub mod connectors;
 mod convert;
 mod csv;
@@ -26,6 +27,7 @@ mod stored;
 mod value;
 mod xml;
 
+pub use compressed::decompressed;
 pub use drafting::{DraftingError, draft_mapping};
 pub use ingest::{IngestError, IngestObserver, IngestSummary, Source, ingest};
 pub use item::{

@@ -74,7 +74,7 @@ impl RunningConnectors {
         let message = match &self.connectors {
             Some(_) => "the connectors do not run now; try again later",
             None => {
-                "this server runs no connectors: a server with a data directory of its own does"
+                "this server runs no connectors: it is a node of a cluster, or the setting connectors is false"
             }
         };
         let running = self.connectors.as_ref();

@@ -207,9 +207,9 @@ impl Server {
         let views = SqlViews::open(&config, store.clone());
         let views = views.map_err(|source| StartError::Views { path, source })?;
         let connectors = match config.engine {
-            EngineKind::Embedded => RunningConnectors::of(store.clone()),
+            EngineKind::Embedded if config.connectors => RunningConnectors::of(store.clone()),
             // The nodes of a cluster would all run them.
-            EngineKind::Kafka => RunningConnectors::off(),
+            _ => RunningConnectors::off(),
         };
         let state = Arc::new(State::new(config, store, access, views, connectors));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;

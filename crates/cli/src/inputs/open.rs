@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
+use leftfold_connect::decompressed;
 use zip::ZipArchive;
 
 use super::paths::{Input, Inputs, MEMBER, Unreadable};
@@ -14,8 +14,6 @@ use super::paths::{Input, Inputs, MEMBER, Unreadable};
 /// Bytes of one read of a file.
 const READ_AHEAD: usize = 256 << 10;
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 /// A decompressed input.
@@ -94,20 +92,10 @@ fn archive_at<'a>(path: &Path, member: Option<&str>) -> anyhow::Result<Opened<'a
 fn text<'a>(mut input: impl Read + Send + 'a) -> anyhow::Result<Text<'a>> {
     let mut start = Vec::new();
     (&mut input).take(4).read_to_end(&mut start)?;
-    let (is_gzip, is_zstd) = (start.starts_with(GZIP), start.starts_with(ZSTD));
-    let is_zip = ZIP.iter().any(|mark| start.starts_with(mark));
-    let whole = BufReader::with_capacity(READ_AHEAD, Cursor::new(start).chain(input));
-    if is_zip {
+    if ZIP.iter().any(|mark| start.starts_with(mark)) {
         bail!("a zip archive must be a file: its list of members is at its end");
     }
-    Ok(match (is_gzip, is_zstd) {
-        (true, _) => Box::new(BufReader::with_capacity(READ_AHEAD, MultiGzDecoder::new(whole))),
-        (_, true) => {
-            let decoder = zstd::Decoder::with_buffer(whole)?;
-            Box::new(BufReader::with_capacity(READ_AHEAD, decoder))
-        }
-        _ => Box::new(whole),
-    })
+    Ok(decompressed(Cursor::new(start).chain(input))?)
 }
 
 /// Visits the members of an archive in the order of their names, or only `member`.

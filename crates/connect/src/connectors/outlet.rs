@@ -56,6 +56,8 @@ impl Stopper {
 
 struct Deliverer<O> {
     outlet: O,
+    /// Whether a delivery whose outcome is unknown is made again.
+    may_repeat: bool,
     on_error: OnError,
     plan: super::retry::RetryPlan,
     stopper: Arc<Stopper>,
@@ -75,7 +77,7 @@ impl<O: Outlet> Deliverer<O> {
             Err(Undelivered::Retry(reason, after)) => (reason, true, after),
             Err(Undelivered::Refused(reason)) => (reason, false, None),
         };
-        if may_retry && cause.attempt < self.plan.attempts() {
+        if may_retry && self.may_repeat && cause.attempt < self.plan.attempts() {
             let after = after.into_iter().chain(self.plan.pause(cause.attempt)).max();
             return Err(match after {
                 Some(after) => HandlerError::retry_at(reason, later(cause.now, after)),
@@ -92,9 +94,13 @@ impl<O: Outlet> Deliverer<O> {
             }
             OnError::Stop => {
                 let (stream, version) = (event.stream().to_owned(), event.version());
-                self.stopper.stop(ConnectorError::Event { stream, version, reason });
-                // It is not counted, so that the event is tried once when the connector is resumed.
-                Err(HandlerError::later(cause.now))
+                let stopped = ConnectorError::Event { stream, version, reason: reason.clone() };
+                self.stopper.stop(stopped);
+                match self.may_repeat {
+                    // It is not counted, so that the event is tried once when the connector is resumed.
+                    true => Err(HandlerError::later(cause.now)),
+                    false => Err(HandlerError::park(reason)),
+                }
             }
         }
     }
@@ -113,6 +119,7 @@ pub(crate) async fn run_outlet<S: EventStore + 'static>(
     let skipped = Arc::<AtomicU64>::default();
     let deliverer = Arc::new(Deliverer {
         outlet,
+        may_repeat: definition.delivery != Delivery::AtMostOnce,
         on_error: definition.on_error,
         plan: definition.retry.clone(),
         stopper: stopper.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leftfold_api::{EventStore, Query, Read, Recorded};
 use leftfold_connect::connectors::{ConnectorDefinition, ConnectorPhase};
 use serde_json::json;
 use standardwebhooks::Webhook;
@@ -44,6 +45,12 @@ async fn headers_and_body_are_made_by_templates() {
     // The secret is in the request alone.
     let status = world.connectors.status("hook").await.unwrap();
     assert!(!format!("{status:?}").contains(KEY));
+    let all = world.store.read(Read::forward(Query::System)).await.unwrap();
+    let mentions = |text: &str| {
+        let has = |event: &&Recorded| String::from_utf8_lossy(&event.data()).contains(text);
+        all.events.iter().filter(has).count()
+    };
+    assert_eq!((mentions("env:KEY"), mentions(KEY)), (1, 0));
 }
 
 /// The same event has the same id at each attempt; the stream waits for it, and others do not.
@@ -77,19 +84,7 @@ async fn what_fails_for_good_is_parked_listed_retried_and_skipped() {
     world.append("order-1", "OrderPaid", "{}").await;
     world.append("order-2", "OrderPlaced", "{}").await;
     receiver.wait_for(1).await;
-    let parked = |count: usize| {
-        let connectors = world.connectors.clone();
-        async move {
-            loop {
-                let parked = connectors.parked("hook", false).await.unwrap();
-                if parked.len() == count {
-                    return parked;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    };
-    let found = parked(1).await;
+    let found = world.parked("hook", 1).await;
     assert_eq!((found[0].stream.as_str(), found[0].version, found[0].attempts), ("order-1", 0, 2));
     assert!(found[0].reason.contains("500"), "{}", found[0].reason);
     assert_eq!(
@@ -101,12 +96,12 @@ async fn what_fails_for_good_is_parked_listed_retried_and_skipped() {
     assert_eq!(world.connectors.retry("hook", Some("order-1")).await.unwrap(), 1);
     let received = receiver.wait_for(3).await;
     assert_eq!(places(&received)[1..], [("order-1".to_owned(), 0), ("order-1".to_owned(), 1)]);
-    parked(0).await;
+    world.parked("hook", 0).await;
 
     receiver.answer("order-2", [Answer::Status(500), Answer::Status(500)]);
     world.append("order-2", "OrderPaid", "{}").await;
     world.append("order-2", "OrderSent", "{}").await;
-    let found = parked(1).await;
+    let found = world.parked("hook", 1).await;
     assert_eq!(code(world.connectors.skip("hook", "order-2", 9).await), "event_not_parked");
     world.connectors.skip("hook", "order-2", found[0].version).await.unwrap();
     assert_eq!(receiver.wait_for(4).await[3].place(), ("order-2".to_owned(), 2));
@@ -171,6 +166,41 @@ async fn answers_of_receivers_are_heeded() {
     let status = world.until("hook", |it| it.phase == ConnectorPhase::Failed).await;
     assert_eq!(status.code.as_deref(), Some("connector_unusable"));
     assert!(status.failure.unwrap().contains("410 Gone"));
+}
+
+/// A request whose outcome is unknown is not sent again, whatever its connector does with what fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_most_once_sends_no_request_again() {
+    for on_error in ["park", "skip", "stop"] {
+        let (mut world, receiver) = (World::new().await, Receiver::start().await);
+        receiver.answer("order-1", [Answer::Status(500)]);
+        receiver.answer("order-2", [Answer::Silence]);
+        let more = format!("delivery = \"at-most-once\"\non_error = \"{on_error}\"");
+        world.add(&hook(&receiver, &more)).await;
+        world.append("order-2", "OrderPlaced", "{}").await;
+        receiver.wait_for_requests(1).await;
+        // It is interrupted while the receiver is silent.
+        world.interrupt().await;
+        world.start().await;
+        let interrupted = world.parked("hook", 1).await;
+        assert_eq!(interrupted[0].stream, "order-2");
+        world.append("order-1", "OrderPlaced", "{}").await;
+        receiver.wait_for_requests(2).await;
+        match on_error {
+            "park" => _ = world.parked("hook", 2).await,
+            "skip" => {
+                world.until("hook", |it| it.gauges.is_some_and(|found| found.skipped == 1)).await;
+            }
+            _ => {
+                world.until("hook", |it| it.phase == ConnectorPhase::Failed).await;
+                world.connectors.resume("hook").await.unwrap();
+                world.parked("hook", 2).await;
+            }
+        }
+        world.append("order-3", "OrderPlaced", "{}").await;
+        assert_eq!(receiver.wait_for(1).await[0].place(), ("order-3".to_owned(), 0));
+        assert_eq!(receiver.received().len(), 3, "{on_error}");
+    }
 }
 
 /// What was delivered before a kill may come again; nothing is lost, and each stream keeps its order.

@@ -86,11 +86,20 @@ impl Receiver {
 
     /// Waits for this number of requests that were answered with success.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Received> {
+        self.wait(count, |one| (200..300).contains(&one.status)).await
+    }
+
+    /// Waits for this number of requests, whatever they were answered with.
+    pub(crate) async fn wait_for_requests(&self, count: usize) -> Vec<Received> {
+        self.wait(count, |_| true).await
+    }
+
+    async fn wait(&self, count: usize, is_wanted: impl Fn(&Received) -> bool) -> Vec<Received> {
         let waiting = async {
             loop {
                 let came = self.shared.came.notified();
                 let mut received = self.received();
-                received.retain(|one| (200..300).contains(&one.status));
+                received.retain(&is_wanted);
                 if received.len() >= count {
                     return received;
                 }

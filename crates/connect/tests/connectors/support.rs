@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use leftfold_api::{Append, Appended, Coded, EventStore, NewEvent};
 use leftfold_connect::connectors::{
-    ConnectorDefinition, ConnectorError, ConnectorStart, ConnectorStatus, Connectors, Secrets,
+    ConnectorDefinition, ConnectorError, ConnectorStart, ConnectorStatus, Connectors, HeldEvent,
+    Secrets,
 };
 use leftfold_store::{Embedded, Options};
 use tokio::sync::oneshot;
@@ -81,6 +82,20 @@ impl World {
     pub(crate) async fn append(&self, stream: &str, event_type: &str, data: &str) -> Appended {
         let event = NewEvent::json(event_type, data.to_owned());
         self.store.append(Append::new().event(stream, event)).await.unwrap()
+    }
+
+    /// Waits until a connector has this number of parked events.
+    pub(crate) async fn parked(&self, name: &str, count: usize) -> Vec<HeldEvent> {
+        let looking = async {
+            loop {
+                let parked = self.connectors.parked(name, false).await.unwrap();
+                if parked.len() == count {
+                    return parked;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the events were not parked")
     }
 
     /// Waits until a connector's status is as wanted.

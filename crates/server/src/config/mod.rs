@@ -44,6 +44,9 @@ definition::settings! {
     /// The directory for the tables of SQL views; `views` in the store's directory if it is not given. They are made
     /// from events, and made anew if it is lost.
     views: Option<PathBuf> = "views", None;
+    /// Whether the connectors of the store run. Switch them off for a copy of a store, such as a restored backup: it has the
+    /// connectors of the original, which would deliver beside it.
+    connectors: bool = "connectors", true;
     /// How long a shutdown waits for requests in flight before it ends them.
     shutdown_time: Duration = "shutdown_time", Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use leftfold_api::{Append, Engine, EventStore, NewEvent};
-use leftfold_server::{EngineKind, Server};
+use leftfold_server::{Config, EngineKind, Server};
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
 use reqwest::Method;
@@ -244,15 +244,19 @@ async fn connectors_survive_a_restart_of_the_server() {
     assert_eq!(found["phase"], "running");
 }
 
-/// All nodes of a cluster would run them.
+/// All nodes of a cluster would run them, and a restored copy would deliver beside the original.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_of_a_cluster_runs_no_connectors() {
-    let mut config = config();
-    config.engine = EngineKind::Kafka;
-    let running = Server::start(config, store() as Arc<dyn Engine>).await.unwrap();
-    let served = Served { running, client: client() };
-    let answer = toml(&served, Method::GET, "/v1/connectors", "").await;
-    assert_eq!(code(&answer), (503, "connectors_stopped"));
+async fn nodes_of_clusters_and_servers_that_are_told_so_run_no_connectors() {
+    let changes: [fn(&mut Config); 2] =
+        [|config| config.engine = EngineKind::Kafka, |config| config.connectors = false];
+    for change in changes {
+        let mut config = config();
+        change(&mut config);
+        let running = Server::start(config, store() as Arc<dyn Engine>).await.unwrap();
+        let served = Served { running, client: client() };
+        let answer = toml(&served, Method::GET, "/v1/connectors", "").await;
+        assert_eq!(code(&answer), (503, "connectors_stopped"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -257,10 +257,10 @@ impl Import {
         let mut known = names::OF_SYSTEM.into_iter().chain(names::OF_LEFTFOLD);
         let category = known.find(|known| *known == category)?;
         // Progress is a position in the other store, and a deleted checkpoint belongs to that store.
-        let never = [names::CHECKPOINTS, names::LOST, names::REACTORS, names::CONTROL];
+        let never = [names::CHECKPOINTS, names::LOST].into_iter().chain(names::OF_ONE_STORE);
         let is_merging = !self.report.keeps_commit_times;
-        let is_left_out =
-            never.contains(&category) || is_merging && category.starts_with(names::SYSTEM);
+        let is_left_out = never.into_iter().any(|one| one == category)
+            || is_merging && category.starts_with(names::SYSTEM);
         is_left_out.then_some(category)
     }
 

@@ -357,6 +357,6 @@ fn check(event: &ImportEvent) -> Result<(), Invalid> {
 /// Returns the category of a stream that no client can append to, or whose events belong to the other store.
 fn left_out(stream: &str) -> Option<&'static str> {
     let category = category_of(stream);
-    let known = names::OF_SYSTEM.into_iter().chain([names::REACTORS, names::CONTROL]);
+    let known = names::OF_SYSTEM.into_iter().chain(names::OF_ONE_STORE);
     known.into_iter().find(|known| *known == category)
 }

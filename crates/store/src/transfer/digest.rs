@@ -69,7 +69,7 @@ impl EventDigest {
 /// Whether events of a stream are part of digests: an import writes them into every store.
 fn covers(stream: &str) -> bool {
     let category = category_of(stream);
-    !names::OF_SYSTEM.contains(&category) && ![names::REACTORS, names::CONTROL].contains(&category)
+    !names::OF_SYSTEM.contains(&category) && !names::OF_ONE_STORE.contains(&category)
 }
 
 /// Compares the digest of the events of a file with its last line, and with the digest of what a store has of them.

@@ -1,21 +1,13 @@
 //! Reads a file, which may be compressed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::halt::Halt;
-
-/// Bytes of one read of a file.
-const READ_AHEAD: usize = 256 << 10;
-/// What a file begins with that gzip has compressed.
-const GZIP: &[u8] = &[0x1f, 0x8b];
-/// What a file begins with that zstd has compressed.
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+use crate::compressed::decompressed;
 
 /// The text of a file, and whether the disk has failed under it.
 pub(super) struct FileText {
@@ -47,18 +39,6 @@ impl Read for RawFile {
 /// Opens a file; gzip and zstd are recognised by their first bytes.
 pub(super) fn open(path: &Path, halt: Halt) -> io::Result<FileText> {
     let has_failed = Arc::<AtomicBool>::default();
-    let mut raw = RawFile { file: File::open(path)?, halt, has_failed: has_failed.clone() };
-    let mut start = Vec::new();
-    (&mut raw).take(ZSTD.len() as u64).read_to_end(&mut start)?;
-    let (is_gzip, is_zstd) = (start.starts_with(GZIP), start.starts_with(ZSTD));
-    let whole = BufReader::with_capacity(READ_AHEAD, Cursor::new(start).chain(raw));
-    let text: Box<dyn BufRead + Send> = match (is_gzip, is_zstd) {
-        (true, _) => Box::new(BufReader::with_capacity(READ_AHEAD, MultiGzDecoder::new(whole))),
-        (_, true) => {
-            let decoder = zstd::Decoder::with_buffer(whole)?;
-            Box::new(BufReader::with_capacity(READ_AHEAD, decoder))
-        }
-        _ => Box::new(whole),
-    };
-    Ok(FileText { text, has_failed })
+    let raw = RawFile { file: File::open(path)?, halt, has_failed: has_failed.clone() };
+    Ok(FileText { text: decompressed(raw)?, has_failed })
 }

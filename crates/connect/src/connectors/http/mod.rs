@@ -1,18 +1,20 @@
 //! Web hooks: each event is one request, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 
 mod address;
+mod answer;
 mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leftfold_api::{Coded, EventStore, Recorded};
-use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Client, Url};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use self::address::{PublicOnly, check_host};
+use self::answer::{describe, judge};
 use self::request::Signer;
 use super::kind::{Check, Run};
 use super::outlet::{Outlet, Undelivered, run_outlet};
@@ -26,10 +28,6 @@ const IN_FLIGHT: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest time for a request; below the limit for one delivery.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest that a receiver can ask for by `Retry-After`.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The bytes of an answer that are shown if it is an error.
-const SHOWN_BYTES: usize = 512;
 
 /// The table `[http]` of a definition.
 #[derive(Debug, Clone, Deserialize)]
@@ -208,71 +206,6 @@ impl Outlet for HttpOutlet {
             .map_err(|error| Undelivered::Retry(describe(&error), None))?;
         judge(answer).await
     }
-}
-
-/// Decides what an answer means.
-async fn judge(answer: Response) -> Result<(), Undelivered> {
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    if status == StatusCode::GONE {
-        let message = "the receiver answers 410 Gone: it wants no more events. Remove the connector, or resume it to try again";
-        return Err(Undelivered::Stop(ConnectorError::unusable(message)));
-    }
-    if status.is_redirection() {
-        let message =
-            format!("the receiver answers {status}: redirects are not followed; change the url");
-        return Err(Undelivered::Retry(message, None));
-    }
-    let after = answer
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let after = after.map(|seconds: u64| Duration::from_secs(seconds).min(LONGEST_WAIT));
-    let shown = first_bytes(answer).await;
-    Err(Undelivered::Retry(format!("the receiver answers {status}{shown}"), after))
-}
-
-/// Returns the begin of an error's text.
-async fn first_bytes(mut answer: Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < SHOWN_BYTES {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => bytes
-                .extend_from_slice(chunk.get(..SHOWN_BYTES.min(chunk.len())).unwrap_or_default()),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    bytes.truncate(SHOWN_BYTES);
-    let text: String = String::from_utf8_lossy(&bytes)
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    match text.trim() {
-        "" => String::new(),
-        text => format!(": {text}"),
-    }
-}
-
-/// Returns what went wrong with a request, with its causes and without the url, which may be long.
-fn describe(error: &reqwest::Error) -> String {
-    let what = match error {
-        error if error.is_timeout() => "the receiver has not answered in time",
-        error if error.is_connect() => "the receiver can't be reached",
-        _ => "the request was not answered",
-    };
-    let mut text = what.to_owned();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Runs a connector.

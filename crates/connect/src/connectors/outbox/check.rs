@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::super::kind::Check;
 use super::super::{ConnectorError, Secrets};
-use super::session::{answer, connect};
+use super::session::{answer, connect, get};
 use super::settings::OutboxSettings;
 
 /// The first version with `xid8` and `pg_current_snapshot`.
@@ -48,7 +48,7 @@ async fn find_all(
     let sql =
         "select current_setting('server_version_num')::int, current_setting('server_version')";
     let row = answer(client.query_one(sql, &[])).await?;
-    let (number, version): (i32, String) = (row.get(0), row.get(1));
+    let (number, version): (i32, String) = (get(&row, 0)?, get(&row, 1)?);
     let is_new = number >= FIRST_VERSION;
     let found = is_new.then(|| format!("version {version}"));
     check.note("PostgreSQL", found.ok_or(format!("version {version}, expected 13 or later")));
@@ -72,7 +72,8 @@ async fn check_columns(
     let sql = "select attname::text, format_type(atttypid, null) from pg_attribute
                where attrelid = to_regclass($1) and attnum > 0 and not attisdropped";
     let rows = answer(client.query(sql, &[&table])).await?;
-    let found: HashMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let found = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?)));
+    let found = found.collect::<Result<HashMap<String, String>, ConnectorError>>()?;
     let wrong = COLUMNS.iter().filter_map(|(name, types)| match found.get(*name) {
         None => Some(format!("{name} is missing")),
         Some(found) if !types.contains(&found.as_str()) => {
@@ -104,7 +105,9 @@ async fn check_numbers(
     let sql = "select seqcache, seqincrement from pg_sequence
                where seqrelid = pg_get_serial_sequence($1, 'leftfold_seq')::regclass";
     let found = answer(client.query_opt(sql, &[&table])).await?;
-    let detail = match found.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))) {
+    let found =
+        found.map(|row| Ok::<_, ConnectorError>((get::<i64>(&row, 0)?, get::<i64>(&row, 1)?)));
+    let detail = match found.transpose()? {
         Some((1, 1..)) => Ok("gives the rows their order"),
         // Each connection would have numbers of its own in reserve.
         Some((..)) => Err("its sequence must have cache 1 and count upwards; alter it"),
@@ -122,8 +125,12 @@ async fn check_rights(
 ) -> Result<bool, ConnectorError> {
     let sql = "select r, has_table_privilege($1::text, r) from unnest(array['select', 'update', 'delete']) r";
     let rows = answer(client.query(sql, &[&table])).await?;
-    let missing: Vec<String> =
-        rows.iter().filter(|row| !row.get::<_, bool>(1)).map(|row| row.get(0)).collect();
+    let mut missing: Vec<String> = Vec::new();
+    for row in &rows {
+        if !get::<bool>(row, 1)? {
+            missing.push(get(row, 0)?);
+        }
+    }
     let detail = match missing.is_empty() {
         true => Ok("select, update and delete"),
         false => Err(format!("missing: {}; grant them to the role", missing.join(", "))),
@@ -142,7 +149,8 @@ async fn check_rows(client: &Client, table: &str, check: &mut Check) -> Result<(
                order by leftfold_seq limit {MOST_COUNTED}) waiting"
     );
     let row = answer(client.query_one(&sql, &[])).await?;
-    let [all, parked, held, foreign] = [0, 1, 2, 3].map(|at| row.get::<_, i64>(at));
+    let count = |at| get::<i64>(&row, at);
+    let (all, parked, held, foreign) = (count(0)?, count(1)?, count(2)?, count(3)?);
     let more = if all == MOST_COUNTED { " or more" } else { "" };
     let mut detail = format!("{all}{more} wait");
     if parked > 0 {
@@ -169,7 +177,9 @@ async fn oldest(client: &Client) -> Result<String, ConnectorError> {
     let sql = "select pid, extract(epoch from clock_timestamp() - xact_start)::bigint from pg_stat_activity
                where backend_xid is not null order by age(backend_xid) desc limit 1";
     let row = answer(client.query_opt(sql, &[])).await?;
-    Ok(match row.map(|row| (row.get::<_, i32>(0), row.get::<_, Option<i64>>(1))) {
+    let found = row
+        .map(|row| Ok::<_, ConnectorError>((get::<i32>(&row, 0)?, get::<Option<i64>>(&row, 1)?)));
+    Ok(match found.transpose()? {
         None => String::new(),
         Some((pid, Some(seconds))) => format!(": that of process {pid} runs for {seconds} s"),
         Some((pid, None)) => format!(": that of process {pid} runs"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::super::ConnectorError;
-use super::session::answer;
+use super::session::{answer, get};
 use super::settings::{After, OutboxSettings};
 
 /// The most bytes of a payload; a store takes no longer event.
@@ -232,14 +232,4 @@ impl OutboxRow {
             event_micros: get(row, 8)?,
         })
     }
-}
-
-/// Returns a value of a row.
-fn get<'r, T: tokio_postgres::types::FromSql<'r>>(
-    row: &'r Row,
-    at: usize,
-) -> Result<T, ConnectorError> {
-    row.try_get(at).map_err(|error| {
-        ConnectorError::unusable(format!("PostgreSQL: row of the outbox: {error}"))
-    })
 }

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{Client, Connection, Error, NoTls, Socket};
+use tokio_postgres::types::FromSql;
+use tokio_postgres::{Client, Connection, Error, NoTls, Row, Socket};
 
 use super::super::{ConnectorError, Secrets};
 use super::settings::OutboxSettings;
@@ -119,5 +120,12 @@ fn unreachable_now(error: &Error) -> ConnectorError {
             Some(source) => format!("PostgreSQL can't be asked: {source}"),
             None => "PostgreSQL can't be asked; look at the url and at its log".to_owned(),
         },
+    })
+}
+
+/// Returns a value of a row.
+pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, ConnectorError> {
+    row.try_get(at).map_err(|error| {
+        ConnectorError::unusable(format!("PostgreSQL: an answer is not as it must be: {error}"))
     })
 }

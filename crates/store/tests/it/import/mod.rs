@@ -111,13 +111,15 @@ fn what_belongs_to_the_other_store_is_left_out_and_counted() {
         system(3, "$lost"),
         Line::Event(line(4, "leftfold.reactor-x", 0)),
         Line::Event(line(5, "leftfold.control-x", 0)),
-        Line::Event(line(6, "leftfold.parked-x", 0)),
-        system(7, "$audit-1"),
+        Line::Event(line(6, "leftfold.connector-x", 0)),
+        Line::Event(line(7, "leftfold.parked-x", 0)),
+        system(8, "$audit-1"),
     ];
     let report = import(&disk, &lines);
     assert_eq!(report.imported, 3);
     let left_out: Vec<_> = report.left_out.into_iter().collect();
-    let expected = ["$checkpoint", "$lost", "leftfold.control", "leftfold.reactor"];
+    let expected =
+        ["$checkpoint", "$lost", "leftfold.connector", "leftfold.control", "leftfold.reactor"];
     assert_eq!(left_out, expected.map(|category| (category, 1)));
 }
 
