@@ -139,7 +139,7 @@ impl CursorTopic {
                 run: text(record.find_header(RUN.as_bytes())).unwrap_or_default(),
             });
         }
-        let next = fetched.batches.last().map(|batch| batch.last_offset + 1);
+        let next = fetched.batches.last().map(|batch| batch.last_offset.saturating_add(1));
         Ok(next.unwrap_or(from).max(from))
     }
 }

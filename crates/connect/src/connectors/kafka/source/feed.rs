@@ -63,12 +63,13 @@ impl<S: EventStore> Feed<S> {
     async fn take(&mut self, fetched: &FetchResult, from: i64) -> Result<i64, ConnectorError> {
         for chunk in chunks(fetched, from) {
             self.intake.append(&self.partition, &chunk).await?;
-            let last = chunk.last().filter(|last| last.offset + 1 < fetched.last_stable);
+            let last =
+                chunk.last().filter(|last| last.offset.saturating_add(1) < fetched.last_stable);
             let behind = last.map(|last| last.timestamp);
             self.intake.counts.set_behind(self.partition.number, behind);
         }
         // Markers and aborted records are passed over without an append.
-        let behind = fetched.batches.last().map(|batch| batch.last_offset + 1);
+        let behind = fetched.batches.last().map(|batch| batch.last_offset.saturating_add(1));
         Ok(behind.unwrap_or(from).max(from))
     }
 

@@ -79,7 +79,7 @@ impl<S: EventStore> Intake<S> {
                 Ok((stream, event)) => events.push((*stored, stream, event)),
                 Err(reason) => {
                     // Those before it are stored first.
-                    let before = stored.offset - 1;
+                    let before = stored.offset.saturating_sub(1);
                     self.store_all(partition, std::mem::take(&mut events), before).await?;
                     self.leave_out(partition, stored, reason)?;
                 }
@@ -96,7 +96,7 @@ impl<S: EventStore> Intake<S> {
         events: Vec<Event<'_>>,
         last: i64,
     ) -> Result<(), ConnectorError> {
-        let next = last + 1;
+        let next = last.saturating_add(1);
         if next <= self.offset.next().unwrap_or(0) {
             return Ok(());
         }
