@@ -6,6 +6,7 @@
 //! committed together. An incoming one appends what its source has, with ids that derive from the source, so that what is
 //! read twice is stored once.
 
+mod batch;
 mod definition;
 mod directory;
 mod error;

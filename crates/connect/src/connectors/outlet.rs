@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use leftfold_api::{EventStore, Recorded};
-use leftfold_fold::react::{Cause, Guarantee, HandlerError, Reaction, Reactor, ReactorLimits};
+use leftfold_fold::react::{
+    Cause, Guarantee, HandlerError, Lanes, Reaction, Reactor, ReactorLimits,
+};
 use leftfold_fold::time::later;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -30,7 +32,7 @@ pub(crate) trait Outlet: Send + Sync + 'static {
 }
 
 /// Why an event was not delivered, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Undelivered {
     /// Another attempt may go well; the target may say after which time.
     Retry(String, Option<Duration>),
@@ -106,12 +108,27 @@ impl<O: Outlet> Deliverer<O> {
     }
 }
 
-/// Delivers the events of a connector's query until an error. `in_flight` is how many at a time, if its definition does
-/// not say.
+/// How events are delivered.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    /// Deliveries at a time, if the definition does not say.
+    pub(crate) in_flight: usize,
+    /// What is delivered one after the other.
+    pub(crate) lanes: Lanes,
+}
+
+impl Pace {
+    /// Returns the pace of deliveries in the order of each stream.
+    pub(crate) fn by_stream(in_flight: usize) -> Self {
+        Pace { in_flight, lanes: Lanes::ByStream }
+    }
+}
+
+/// Delivers the events of a connector's query until an error.
 pub(crate) async fn run_outlet<S: EventStore + 'static>(
     run: Run<S>,
     outlet: impl Outlet,
-    in_flight: usize,
+    pace: Pace,
 ) -> Result<(), ConnectorError> {
     let definition = run.definition.clone();
     let (stop, stopped) = oneshot::channel();
@@ -135,10 +152,11 @@ pub(crate) async fn run_outlet<S: EventStore + 'static>(
         Delivery::AtLeastOnce | Delivery::ExactlyOnce => Guarantee::AtLeastOnce,
     };
     let mut limits = ReactorLimits::default();
-    limits.in_flight = definition.in_flight.unwrap_or(in_flight);
+    limits.in_flight = definition.in_flight.unwrap_or(pace.in_flight);
     limits.queued = limits.queued.max(2 * limits.in_flight);
     let reactor = Reactor::new(run.progress.clone(), run.query(), run.store.clone(), handler)
         .guarantee(guarantee)
+        .lanes(pace.lanes)
         .retry(definition.retry.of_reactor())
         .limits(limits)
         .time_limit(TIME_LIMIT)

@@ -28,12 +28,16 @@ pub enum Lanes {
     /// The value of the tag of this key (the first, if there are several). Events without the tag
     /// are ordered by their stream.
     ByTag(String),
+    /// Nothing: each event has a lane of its own, and events are handled in any order. For effects that are right in
+    /// any order, such as writes of a document with its version.
+    ByEvent,
 }
 
 impl Lanes {
     /// Returns the lane of an event.
     pub(crate) fn of(&self, event: &Recorded) -> String {
         let own = match self {
+            Lanes::ByEvent => return format!("{}@{}", event.version(), event.stream()),
             Lanes::ByStream => None,
             Lanes::ByCorrelation => event.correlation(),
             Lanes::ByTag(wanted) => event.tags().find(|tag| tag.0 == wanted).map(|tag| tag.1),
@@ -49,6 +53,9 @@ impl Lanes {
     pub(crate) fn query(&self, lane: &str) -> Query {
         let rest = || lane.get(1..).unwrap_or_default();
         match (self, lane.starts_with('=')) {
+            (Lanes::ByEvent, _) => {
+                Query::stream(lane.split_once('@').map_or(lane, |parts| parts.1))
+            }
             (Lanes::ByStream, _) => Query::stream(lane),
             (Lanes::ByCorrelation, true) => Query::correlation(rest()),
             (Lanes::ByTag(key), true) => Query::tag(key, rest()),

@@ -17,7 +17,7 @@ use self::address::{PublicOnly, check_host};
 use self::answer::{describe, judge};
 use self::request::Signer;
 use super::kind::{Check, Run};
-use super::outlet::{Outlet, Undelivered, run_outlet};
+use super::outlet::{Outlet, Pace, Undelivered, run_outlet};
 use super::retry::Span;
 use super::template::{EventFields, Template};
 use super::{ConnectorError, SecretRef, Secrets};
@@ -214,7 +214,7 @@ pub(crate) async fn run<S: EventStore + 'static>(
     run: Run<S>,
 ) -> Result<(), ConnectorError> {
     let outlet = HttpOutlet::new(settings, &run.secrets)?;
-    run_outlet(run, outlet, IN_FLIGHT).await
+    run_outlet(run, outlet, Pace::by_stream(IN_FLIGHT)).await
 }
 
 /// Connects with the receiver: a request by `OPTIONS` has no effect.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use leftfold::react::{Cause, HandlerError, Lanes, Reaction, ReactorLimits};
+use leftfold::react::{Cause, HandlerError, Lanes, Parked, Reaction, ReactorLimits};
 use leftfold::{Append, NewEvent, Query};
 
 use crate::reactor::support::{World, echo};
@@ -126,4 +126,30 @@ fn lanes_can_be_the_values_of_a_tag() {
         assert_eq!(echoes[&format!("echo-{customer}")], expected(customer));
     }
     assert_eq!(echoes["echo-none"].len(), 10);
+}
+
+/// An event that is parked holds back no other, and is handled alone once it is retried.
+#[test]
+fn each_event_can_be_a_lane() {
+    let world = World::new();
+    world.append_orders(3, 5);
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let mended = is_mended.clone();
+    let handler = world.logging(move |cause| {
+        match cause.event.version() == 1 && !mended.load(Ordering::SeqCst) {
+            true => Err(HandlerError::park("not yet")),
+            false => echo(cause),
+        }
+    });
+    let reactor = world.reactor(handler).lanes(Lanes::ByEvent);
+    assert_eq!(world.catch_up(&reactor).held_lanes, 3);
+    assert_eq!(world.take_calls().len(), 15);
+    is_mended.store(true, Ordering::SeqCst);
+    let parked = Parked::of("r", &*world.store);
+    assert_eq!(pollster::block_on(parked.replay_all()).unwrap(), 3);
+    assert_eq!(world.catch_up(&reactor).held_lanes, 0);
+    let mut again = world.take_calls();
+    again.sort();
+    assert_eq!(again, ["o-0@1", "o-1@1", "o-2@1"]);
+    assert_eq!(world.echoes().values().map(Vec::len).sum::<usize>(), 15);
 }
