@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::BoxFuture;
+
 /// The most warnings of failing partitions in [`ClusterStatus::warnings`].
 const MAX_WARNINGS: usize = 5;
 
@@ -9,6 +11,15 @@ const MAX_WARNINGS: usize = 5;
 pub trait Cluster: Send + Sync {
     /// Returns what the node knows at the moment. Asks no other node, and reads no file.
     fn status(&self) -> ClusterStatus;
+
+    /// Returns the number of partitions.
+    fn partitions(&self) -> u32;
+
+    /// Returns whether the node owns a partition at the moment.
+    fn owns(&self, partition: u32) -> bool;
+
+    /// Waits until the node owns a partition that it did not own when this was called, or the other way round.
+    fn owned_changed(&self) -> BoxFuture<'static, ()>;
 
     /// Tells the other nodes the address at which Kafka's clients reach this one, as `host:port`. Returns at once.
     fn advertise_kafka(&self, address: &str);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use leftfold_api::Engine;
-use leftfold_connect::connectors::{ConnectorStatus, Connectors, Secrets};
+use leftfold_api::{BoxFuture, Cluster, Engine};
+use leftfold_connect::connectors::{ConnectorStatus, Connectors, Ownership, Secrets};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -40,9 +40,16 @@ impl RunningConnectors {
         }
     }
 
-    /// Returns the connectors of a store.
+    /// Returns the connectors of a store. A node of a cluster runs those whose definition lies in a partition that it owns.
     pub(crate) fn of(store: Arc<dyn Engine>) -> Self {
-        let connectors = Connectors::new(Arc::new(store), Secrets::default());
+        let secrets = Secrets::default();
+        let connectors = match store.cluster().is_some() {
+            true => {
+                let owned = Arc::new(OwnedPartitions(store.clone()));
+                Connectors::owned(Arc::new(store), secrets, owned)
+            }
+            false => Connectors::new(Arc::new(store), secrets),
+        };
         RunningConnectors { connectors: Some(connectors), ..RunningConnectors::off() }
     }
 
@@ -73,14 +80,32 @@ impl RunningConnectors {
     pub(crate) fn running(&self) -> Result<&ServedConnectors, Problem> {
         let message = match &self.connectors {
             Some(_) => "the connectors do not run now; try again later",
-            None => {
-                "this server runs no connectors: it is a node of a cluster, or the setting connectors is false"
-            }
+            None => "this server runs no connectors: the setting connectors is false",
         };
         let running = self.connectors.as_ref();
         let running = running
             .filter(|connectors| self.is_running.load(Ordering::Acquire) && connectors.is_ready());
         running.ok_or_else(|| Problem::new("connectors_stopped", message))
+    }
+}
+
+/// The partitions that a node owns.
+struct OwnedPartitions(Arc<dyn Engine>);
+
+impl Ownership for OwnedPartitions {
+    fn partitions(&self) -> u32 {
+        self.0.cluster().map_or(1, Cluster::partitions)
+    }
+
+    fn serves(&self, partition: u32) -> bool {
+        self.0.cluster().is_none_or(|cluster| cluster.owns(partition))
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        match self.0.cluster() {
+            Some(cluster) => cluster.owned_changed(),
+            None => Box::pin(std::future::pending()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
-use crate::config::{Config, EngineKind};
+use crate::config::Config;
 use crate::connectors::RunningConnectors;
 use crate::http::HttpProtocol;
 use crate::kafka::{Broker, KafkaProtocol};
@@ -206,10 +206,9 @@ impl Server {
         let path = config.views_directory();
         let views = SqlViews::open(&config, store.clone());
         let views = views.map_err(|source| StartError::Views { path, source })?;
-        let connectors = match config.engine {
-            EngineKind::Embedded if config.connectors => RunningConnectors::of(store.clone()),
-            // The nodes of a cluster would all run them.
-            _ => RunningConnectors::off(),
+        let connectors = match config.connectors {
+            true => RunningConnectors::of(store.clone()),
+            false => RunningConnectors::off(),
         };
         let state = Arc::new(State::new(config, store, access, views, connectors));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;

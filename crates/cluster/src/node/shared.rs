@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use leftfold_api::{Cluster, ClusterMember, ClusterPartition, ClusterStatus};
+use futures_util::future::select_all;
+use leftfold_api::{BoxFuture, Cluster, ClusterMember, ClusterPartition, ClusterStatus};
 use tokio::sync::watch;
 
 use crate::group::{Membership, Node, RouteTable};
-use crate::partition::Status;
+use crate::partition::{Status, ownership};
 
 /// What a node shares with its stores.
 pub(super) struct Shared {
@@ -52,6 +53,19 @@ impl Cluster for Shared {
         let numbers = (0..).zip(&self.statuses);
         status.partitions = numbers.map(|(number, _)| self.partition(number, table)).collect();
         status
+    }
+
+    fn partitions(&self) -> u32 {
+        u32::try_from(self.statuses.len()).unwrap_or(u32::MAX)
+    }
+
+    fn owns(&self, partition: u32) -> bool {
+        self.statuses.get(partition as usize).is_some_and(ownership::owns)
+    }
+
+    fn owned_changed(&self) -> BoxFuture<'static, ()> {
+        let all = select_all(self.statuses.iter().map(ownership::changed));
+        Box::pin(async move { drop(all.await) })
     }
 
     fn advertise_kafka(&self, address: &str) {

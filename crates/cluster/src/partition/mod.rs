@@ -9,6 +9,7 @@ mod claim;
 mod copy;
 mod fitness;
 mod own;
+pub(crate) mod ownership;
 mod restore;
 mod status;
 

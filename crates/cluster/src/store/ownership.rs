@@ -6,7 +6,7 @@ use leftfold_fold::react::Ownership;
 
 use super::ClusterStore;
 use crate::many::PartitionedStore;
-use crate::partition::{Role, Status};
+use crate::partition::ownership;
 
 impl Ownership for ClusterStore {
     fn partitions(&self) -> u32 {
@@ -14,20 +14,11 @@ impl Ownership for ClusterStore {
     }
 
     fn serves(&self, _: u32) -> bool {
-        self.shared.status.borrow().role == Role::Owner
+        ownership::owns(&self.shared.status)
     }
 
     fn changed(&self) -> BoxFuture<'static, ()> {
-        let mut status = self.shared.status.clone();
-        let was_owner = status.borrow().role == Role::Owner;
-        Box::pin(async move {
-            let has_changed = |status: &Status| (status.role == Role::Owner) != was_owner;
-            let is_gone = status.wait_for(has_changed).await.is_err();
-            if is_gone {
-                // The partition is not run any more, so its role stays.
-                std::future::pending::<()>().await;
-            }
-        })
+        ownership::changed(&self.shared.status)
     }
 }
 

@@ -56,12 +56,15 @@ impl<T> Batches<T> {
                 Either::Right((turn, _)) => turn,
             };
             let (items, answers) = self.next_batch();
-            if !items.is_empty() {
-                let mut outcomes = send(items).await.into_iter();
-                for answer in answers {
-                    // The delivery of the item may have been interrupted.
-                    _ = answer.send(outcomes.next().unwrap_or_else(interrupted));
-                }
+            if items.is_empty() {
+                drop(turn);
+                // The item is in a batch that another delivery sends.
+                return answered.await.unwrap_or_else(|_| interrupted());
+            }
+            let mut outcomes = send(items).await.into_iter();
+            for answer in answers {
+                // The delivery of the item may have been interrupted.
+                _ = answer.send(outcomes.next().unwrap_or_else(interrupted));
             }
             drop(turn);
         }
@@ -98,6 +101,34 @@ mod tests {
 
     fn batches(items: usize, bytes: usize) -> Batches<u32> {
         Batches::new(BatchLimits { items, bytes, requests: 1 })
+    }
+
+    /// With a turn left, what is in another one's batch waits without taking it again and again.
+    #[tokio::test]
+    async fn a_delivery_whose_item_is_sent_by_another_one_waits() {
+        let batches = Arc::new(Batches::new(BatchLimits { items: 2, bytes: 100, requests: 2 }));
+        let go = Arc::new(tokio::sync::Semaphore::new(0));
+        let all: Vec<_> = (0..6)
+            .map(|n| {
+                let (batches, go) = (batches.clone(), go.clone());
+                tokio::spawn(async move {
+                    let send = |items: Vec<u32>| {
+                        let go = &go;
+                        async move {
+                            _ = go.acquire().await;
+                            vec![Ok(()); items.len()]
+                        }
+                    };
+                    batches.deliver(n, 1, send).await
+                })
+            })
+            .collect();
+        // On one thread, all of them are polled before this one goes on, if none of them spins.
+        tokio::task::yield_now().await;
+        go.add_permits(100);
+        for delivery in all {
+            delivery.await.unwrap().unwrap();
+        }
     }
 
     /// Delivers 0 to 9 at the same time; returns the batches that were sent and what became of each item.

@@ -14,7 +14,7 @@ pub(crate) const MOST_TEXT: usize = 64 << 10;
 /// The longest name of a connector.
 const MOST_NAME: usize = 64;
 /// The most deliveries at a time that a definition can ask for.
-const MOST_IN_FLIGHT: usize = 4_096;
+pub(crate) const MOST_IN_FLIGHT: usize = 4_096;
 
 /// How often the effect of a delivery may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
-use leftfold_api::{Coded, Cursor, EventStore, Invalid};
+use leftfold_api::{Coded, Cursor, EventStore, Invalid, partition_of};
 use leftfold_fold::time::later;
 
-use super::facts::ConnectorStart;
+use super::facts::{ConnectorStart, stream_of};
 use super::host::{Entry, Inner, RunState};
 use super::kind::Run;
 use super::{ConnectorDefinition, ConnectorError, ConnectorPhase};
@@ -62,25 +62,20 @@ impl<S: EventStore + 'static> Follower<S> {
         let running = self.entry.running.clone();
         // The run of the state before ends first.
         let _running = running.lock().await;
-        let ended = pin!(self.attempts());
-        let late = pin!(async {
-            self.stop.wait().await;
-            self.inner.time.after(GRACE).await;
-        });
-        if let Either::Right(_) = select(ended, late).await {
-            let connector = &self.entry.name;
-            tracing::warn!(%connector, "the run of a connector did not end in time, and was interrupted");
-        }
-        self.entry.gauges.clear();
-    }
-
-    /// Tries until it is to stop. After a failure that does not pass, it waits for that.
-    async fn attempts(&self) {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_given() {
+            if !self.is_here() {
+                self.set(ConnectorPhase::Elsewhere, None);
+                select(pin!(self.changes_place(false)), pin!(self.stop.wait())).await;
+                self.set(ConnectorPhase::Running, None);
+                continue;
+            }
             let began = self.inner.time.now();
-            let ended = self.attempt_and_settle().await;
+            let ended = self.attempt_here().await;
             self.entry.gauges.clear();
+            if !self.is_here() {
+                continue;
+            }
             if later(began, SETTLED) <= self.inner.time.now() {
                 // It has gone well meanwhile.
                 pause = FIRST_PAUSE;
@@ -95,8 +90,8 @@ impl<S: EventStore + 'static> Follower<S> {
                 Err(error) => {
                     tracing::error!(%connector, %error, "a connector has failed");
                     self.set(ConnectorPhase::Failed, Some(error));
-                    self.stop.wait().await;
-                    return;
+                    select(pin!(self.changes_place(true)), pin!(self.stop.wait())).await;
+                    continue;
                 }
             }
             select(pin!(self.inner.time.after(pause)), pin!(self.stop.wait())).await;
@@ -104,10 +99,51 @@ impl<S: EventStore + 'static> Follower<S> {
         }
     }
 
+    /// Whether this process is the one that runs the connector: in a cluster, the node that owns its definition.
+    fn is_here(&self) -> bool {
+        self.inner.ownership.as_ref().is_none_or(|ownership| {
+            let partition = partition_of(&stream_of(&self.entry.name), ownership.partitions());
+            ownership.serves(partition)
+        })
+    }
+
+    /// Waits until it is no more as it was: run by this process, or by another one.
+    async fn changes_place(&self, was_here: bool) {
+        let Some(ownership) = &self.inner.ownership else { return std::future::pending().await };
+        loop {
+            let changed = ownership.changed();
+            if self.is_here() != was_here {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Makes an attempt, until it is to stop or to be made by another process. What is in progress then may come to its
+    /// end.
+    async fn attempt_here(&self) -> Result<(), ConnectorError> {
+        let stop = StopSignal::default();
+        let attempt = pin!(self.attempt_and_settle(&stop));
+        let (leaves, stops) = (pin!(self.changes_place(true)), pin!(self.stop.wait()));
+        let attempt = match select(attempt, select(leaves, stops)).await {
+            Either::Left((ended, _)) => return ended,
+            Either::Right((_, attempt)) => attempt,
+        };
+        stop.give();
+        match select(attempt, pin!(self.inner.time.after(GRACE))).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => {
+                let connector = &self.entry.name;
+                tracing::warn!(%connector, "the run of a connector did not end in time, and was interrupted");
+                Ok(())
+            }
+        }
+    }
+
     /// Makes an attempt. Once it has gone on for a while, what the one before has met is over.
-    async fn attempt_and_settle(&self) -> Result<(), ConnectorError> {
+    async fn attempt_and_settle(&self, stop: &StopSignal) -> Result<(), ConnectorError> {
         let settled = pin!(self.inner.time.after(SETTLED));
-        match select(pin!(self.attempt()), settled).await {
+        match select(pin!(self.attempt(stop)), settled).await {
             Either::Left((ended, _)) => ended,
             Either::Right(((), attempt)) => {
                 self.set(ConnectorPhase::Running, None);
@@ -116,9 +152,9 @@ impl<S: EventStore + 'static> Follower<S> {
         }
     }
 
-    async fn attempt(&self) -> Result<(), ConnectorError> {
+    async fn attempt(&self, stop: &StopSignal) -> Result<(), ConnectorError> {
         let Some(defined) = &self.entry.state.defined else {
-            self.stop.wait().await;
+            stop.wait().await;
             return Ok(());
         };
         // It was checked before it became a fact; a fact of another release may be unknown to this one.
@@ -140,7 +176,7 @@ impl<S: EventStore + 'static> Follower<S> {
             secrets: self.inner.secrets.clone(),
             time: self.inner.time.clone(),
             gauges: self.entry.gauges.clone(),
-            stop: self.stop.clone(),
+            stop: stop.clone(),
         };
         definition.kind.run(run).await
     }

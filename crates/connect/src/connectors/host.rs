@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use leftfold_api::{
     Coded, Cursor, Delivery, EventStore, Field, Query, Subscribe, Subscription, Value,
 };
+use leftfold_fold::react::Ownership;
 use leftfold_fold::time::{SystemTime, Time};
 use parking_lot::{Mutex, RwLock};
 
@@ -37,6 +38,8 @@ pub(super) struct Inner<S> {
     pub(super) store: Arc<S>,
     pub(super) secrets: Secrets,
     pub(super) time: Arc<dyn Time>,
+    /// Which partitions this process serves; `None` if it runs all connectors.
+    pub(super) ownership: Option<Arc<dyn Ownership>>,
     /// The connectors that the facts name, by name.
     pub(super) connectors: RwLock<BTreeMap<String, Arc<Entry>>>,
     /// Up to where the definitions were read; `None` before all that are in the store were.
@@ -65,11 +68,22 @@ pub(super) struct RunState {
 impl<S: EventStore + 'static> Connectors<S> {
     /// Makes the connectors of a store. Nothing runs yet: see [`Connectors::run_until`].
     pub fn new(store: Arc<S>, secrets: Secrets) -> Self {
+        Self::with(store, secrets, None)
+    }
+
+    /// Makes the connectors of a store that several processes serve: each runs those whose definition lies in a partition
+    /// that it serves.
+    pub fn owned(store: Arc<S>, secrets: Secrets, ownership: Arc<dyn Ownership>) -> Self {
+        Self::with(store, secrets, Some(ownership))
+    }
+
+    fn with(store: Arc<S>, secrets: Secrets, ownership: Option<Arc<dyn Ownership>>) -> Self {
         Connectors {
             inner: Arc::new(Inner {
                 store,
                 secrets,
                 time: Arc::new(SystemTime),
+                ownership,
                 connectors: RwLock::default(),
                 read: Mutex::default(),
                 changed: Event::new(),

@@ -23,12 +23,21 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// Where events are delivered.
 pub(crate) trait Outlet: Send + Sync + 'static {
-    /// Delivers an event. The key is the same for each attempt of the same event.
+    /// Delivers an event.
     fn deliver(
         &self,
         event: &Recorded,
-        key: Uuid,
+        attempt: Attempt,
     ) -> impl Future<Output = Result<(), Undelivered>> + Send;
+}
+
+/// An attempt to deliver an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    /// The same for each attempt of the same event.
+    pub(crate) key: Uuid,
+    /// 1 for the first one.
+    pub(crate) number: u32,
 }
 
 /// Why an event was not delivered, and what to do.
@@ -70,7 +79,8 @@ struct Deliverer<O> {
 impl<O: Outlet> Deliverer<O> {
     async fn handle(&self, cause: Cause) -> Result<Reaction, HandlerError> {
         let event = &cause.event;
-        let (reason, may_retry, after) = match self.outlet.deliver(event, cause.key).await {
+        let attempt = Attempt { key: cause.key, number: cause.attempt };
+        let (reason, may_retry, after) = match self.outlet.deliver(event, attempt).await {
             Ok(()) => return Ok(Reaction::none()),
             Err(Undelivered::Stop(error)) => {
                 self.stopper.stop(error);

@@ -42,6 +42,8 @@ pub enum ConnectorPhase {
     Failed,
     /// It was paused.
     Paused,
+    /// Another node of the cluster runs it.
+    Elsewhere,
 }
 
 /// What the run of a connector has measured.

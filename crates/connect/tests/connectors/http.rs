@@ -276,3 +276,61 @@ async fn a_check_names_what_is_missing() {
     // Nothing was sent that could be taken for an event.
     assert!(receiver.received().iter().all(|request| request.body.is_empty()));
 }
+
+/// What failed in a batch is sent again alone: one event that the receiver never takes is parked, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_out_in_batches_and_the_one_that_is_refused_is_found() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    for n in 0..200 {
+        world.append(&format!("order-{n}"), "OrderPlaced", &format!("{{\"n\":{n}}}")).await;
+    }
+    world.append("order-0", "OrderPaid", r#"{"n":200}"#).await;
+    receiver.refuse("order-7");
+    let retry = "[retry]\nfirst = \"5ms\"\nlongest = \"5ms\"\nattempts = 3";
+    world.add(&format!("{}batch = 50\n", hook(&receiver, retry))).await;
+    let parked = world.parked("hook", 1).await;
+    assert_eq!((parked[0].stream.as_str(), parked[0].attempts), ("order-7", 3));
+    world.until("hook", |it| it.gauges.is_some_and(|gauges| gauges.events == 200)).await;
+
+    let received = receiver.received();
+    let sizes: Vec<_> = received.iter().map(|one| one.batch().len()).collect();
+    assert!(
+        sizes.iter().all(|size| (1..=50).contains(size)) && sizes.iter().max() > Some(&10),
+        "{sizes:?}"
+    );
+    let mut places = Vec::new();
+    for request in &received {
+        Webhook::new(KEY).unwrap().verify(&request.body, &request.headers).unwrap();
+        assert_eq!(request.json()["type"], "events");
+        if request.status == 204 {
+            places.extend(request.batch());
+        }
+    }
+    let of_first: Vec<_> =
+        places.iter().filter(|place| place.0 == "order-0").map(|place| place.1).collect();
+    assert_eq!(of_first, [0, 1]);
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 200);
+    // Each of the refused event's own requests has one id.
+    let alone: std::collections::HashSet<_> = received
+        .iter()
+        .filter(|one| one.batch() == [("order-7".to_owned(), 0)])
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    assert_eq!(alone.len(), 1, "{alone:?}");
+}
+
+#[test]
+fn a_batch_has_no_body_or_header_of_one_event() {
+    let file = |more: &str| {
+        let text = format!(
+            "name = \"a\"\nkind = \"http\"\nquery = \"category:order\"\n[http]\nurl = \"https://example.com\"\n{more}"
+        );
+        ConnectorDefinition::parse(&text).map(drop).map_err(|error| error.to_string())
+    };
+    file("batch = 10\nheaders = { x-from = \"shop\" }").unwrap();
+    assert!(file("batch = 0").unwrap_err().contains("1 to 1000"));
+    assert!(file("batch = 10\nbody = \"{data}\"").unwrap_err().contains("usual body"));
+    assert!(file("batch = 10\nheaders = { x-key = \"{key}\" }").unwrap_err().contains("x-key"));
+}

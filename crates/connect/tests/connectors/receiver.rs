@@ -46,9 +46,17 @@ impl Received {
 
     /// Returns the stream and the version of its event.
     pub(crate) fn place(&self) -> (String, u64) {
-        let body = self.json();
-        (body["stream"].as_str().unwrap().to_owned(), body["version"].as_u64().unwrap())
+        place(&self.json())
     }
+
+    /// Returns the stream and the version of each event of a batch.
+    pub(crate) fn batch(&self) -> Vec<(String, u64)> {
+        self.json()["data"].as_array().unwrap().iter().map(place).collect()
+    }
+}
+
+fn place(event: &Value) -> (String, u64) {
+    (event["stream"].as_str().unwrap().to_owned(), event["version"].as_u64().unwrap())
 }
 
 #[derive(Default)]
@@ -56,6 +64,8 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     /// The answers to the next requests of a stream; then 204.
     answers: Mutex<std::collections::HashMap<String, VecDeque<Answer>>>,
+    /// The streams whose events get 422 in any batch.
+    refused: Mutex<std::collections::HashSet<String>>,
     came: Notify,
 }
 
@@ -77,6 +87,11 @@ impl Receiver {
     /// Sets the answers to the next requests of a stream.
     pub(crate) fn answer(&self, stream: &str, answers: impl IntoIterator<Item = Answer>) {
         self.shared.answers.lock().entry(stream.to_owned()).or_default().extend(answers);
+    }
+
+    /// Answers 422 to each batch with an event of a stream.
+    pub(crate) fn refuse(&self, stream: &str) {
+        self.shared.refused.lock().insert(stream.to_owned());
     }
 
     /// Returns all requests so far.
@@ -111,11 +126,15 @@ impl Receiver {
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let stream = serde_json::from_slice::<Value>(&body).ok();
-    let stream =
-        stream.and_then(|body| Some(body["stream"].as_str()?.to_owned())).unwrap_or_default();
-    let answer = shared.answers.lock().get_mut(&stream).and_then(VecDeque::pop_front);
-    let answer = answer.unwrap_or(Answer::Status(204));
+    let event = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let stream = event["stream"].as_str().unwrap_or_default();
+    let answer = shared.answers.lock().get_mut(stream).and_then(VecDeque::pop_front);
+    let has_refused = {
+        let refused = shared.refused.lock();
+        let events = event["data"].as_array().into_iter().flatten();
+        events.filter_map(|event| event["stream"].as_str()).any(|stream| refused.contains(stream))
+    };
+    let answer = answer.unwrap_or(Answer::Status(if has_refused { 422 } else { 204 }));
     let status = match answer {
         Answer::Status(status) | Answer::With(status, ..) => status,
         Answer::Silence => 0,

@@ -13,11 +13,12 @@ use super::store::gauges;
 use crate::connectors::Statuses;
 
 /// The phases with their names.
-const PHASES: [(ConnectorPhase, &str); 4] = [
+const PHASES: [(ConnectorPhase, &str); 5] = [
     (ConnectorPhase::Running, "running"),
     (ConnectorPhase::Retrying, "retrying"),
     (ConnectorPhase::Failed, "failed"),
     (ConnectorPhase::Paused, "paused"),
+    (ConnectorPhase::Elsewhere, "elsewhere"),
 ];
 
 /// Reads a number; `None` if it is unknown.

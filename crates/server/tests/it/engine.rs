@@ -46,6 +46,19 @@ impl Cluster for FakeCluster {
         self.status.lock().clone()
     }
 
+    fn partitions(&self) -> u32 {
+        self.status.lock().partitions.len() as u32
+    }
+
+    fn owns(&self, partition: u32) -> bool {
+        let status = self.status.lock();
+        status.partitions.get(partition as usize).is_some_and(|partition| partition.role == "owner")
+    }
+
+    fn owned_changed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
     fn advertise_kafka(&self, address: &str) {
         let mut status = self.status.lock();
         let node = status.node.clone();

@@ -1,29 +1,34 @@
-//! Web hooks: each event is one request, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
+//! Web hooks: each event, or each batch of events, is one request, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 
 mod address;
 mod answer;
 mod request;
+mod sender;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leftfold_api::{Coded, EventStore, Recorded};
+use leftfold_api::{Coded, EventStore};
+use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, Url};
 use serde::Deserialize;
-use uuid::Uuid;
 
-use self::address::{PublicOnly, check_host};
-use self::answer::{describe, judge};
-use self::request::Signer;
+use self::address::check_host;
+use self::answer::describe;
+use self::sender::{Batched, Sender, Single};
+use super::definition::MOST_IN_FLIGHT;
 use super::kind::{Check, Run};
-use super::outlet::{Outlet, Pace, Undelivered, run_outlet};
+use super::outlet::{Pace, run_outlet};
 use super::retry::Span;
-use super::template::{EventFields, Template};
+use super::template::Template;
 use super::{ConnectorError, SecretRef, Secrets};
 
 /// Requests at a time, if the definition does not say.
 const IN_FLIGHT: usize = 16;
+/// Requests with batches at a time.
+const REQUESTS: usize = 4;
+/// The most events in a request that a definition can ask for.
+const MOST_BATCHED: usize = 1_000;
 /// How long a request may take, if the definition does not say.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest time for a request; below the limit for one delivery.
@@ -45,6 +50,8 @@ pub(crate) struct HttpSettings {
     body: Option<Template>,
     content_type: Option<String>,
     timeout: Option<Span>,
+    /// The most events in a request; without it, each event has its own.
+    batch: Option<usize>,
     /// Whether addresses that only this network knows are allowed.
     #[serde(default)]
     allow_private: bool,
@@ -82,11 +89,29 @@ impl HttpSettings {
         if self.timeout.is_some_and(|timeout| timeout.0 > LONGEST_TIMEOUT || timeout.0.is_zero()) {
             return Err(format!("timeout: expected at most {}s", LONGEST_TIMEOUT.as_secs()));
         }
+        if let Some(events) = self.batch {
+            self.check_batch(events)?;
+        }
         if let Some(content_type) = &self.content_type {
             HeaderValue::try_from(content_type)
                 .map_err(|_| "content_type is no text of a header".to_owned())?;
         }
         Ok(())
+    }
+
+    fn check_batch(&self, events: usize) -> Result<(), String> {
+        if !(1..=MOST_BATCHED).contains(&events) {
+            return Err(format!("batch: expected 1 to {MOST_BATCHED} events"));
+        }
+        if self.body.is_some() || self.content_type.is_some() {
+            return Err("batch: the events of a request have the usual body; leave out body and content_type".to_owned());
+        }
+        match self.headers.iter().find(|header| header.1.fixed().is_none()) {
+            Some((name, _)) => {
+                Err(format!("batch: the header {name} would be another one for each event"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn parsed_url(&self) -> Result<Url, String> {
@@ -104,124 +129,26 @@ impl HttpSettings {
     }
 }
 
-/// Sends requests to a receiver.
-struct HttpOutlet {
-    client: Client,
-    url: Url,
-    signer: Option<Signer>,
-    headers: Vec<(HeaderName, Template)>,
-    secret_headers: Vec<(HeaderName, HeaderValue)>,
-    body: Option<Template>,
-    content_type: HeaderValue,
-}
-
-impl HttpOutlet {
-    fn new(settings: &HttpSettings, secrets: &Secrets) -> Result<Self, ConnectorError> {
-        let invalid = |what: String| ConnectorError::Definition(what);
-        let url = settings.parsed_url().map_err(invalid)?;
-        let timeout = settings.timeout.map_or(TIMEOUT, |timeout| timeout.0);
-        // Another one may be installed already.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            // A redirect may lead to an address that is not allowed.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(timeout)
-            .user_agent(concat!("leftfold/", env!("CARGO_PKG_VERSION")));
-        if !settings.allow_private {
-            client = client.dns_resolver(PublicOnly);
-        }
-        let client = client.build().map_err(ConnectorError::unusable)?;
-        let signer = settings.secret.as_ref().map(|reference| {
-            Signer::new(secrets.read(reference)?.expose())
-                .map_err(|why| ConnectorError::Secret(format!("{reference} {why}")))
-        });
-        let header_name = |name: &String| {
-            HeaderName::try_from(name.as_str())
-                .map_err(|_| ConnectorError::Definition(format!("{name:?} is no name of a header")))
-        };
-        let mut headers = Vec::new();
-        for (name, template) in &settings.headers {
-            headers.push((header_name(name)?, template.clone()));
-        }
-        let mut secret_headers = Vec::new();
-        for (name, reference) in &settings.secret_headers {
-            let mut value =
-                HeaderValue::try_from(secrets.read(reference)?.expose()).map_err(|_| {
-                    ConnectorError::Secret(format!("{reference} is no text of a header"))
-                })?;
-            value.set_sensitive(true);
-            secret_headers.push((header_name(name)?, value));
-        }
-        let content_type = settings.content_type.as_deref().unwrap_or("application/json");
-        let content_type = HeaderValue::try_from(content_type).map_err(|_| {
-            ConnectorError::Definition("content_type is no text of a header".to_owned())
-        })?;
-        let body = settings.body.clone();
-        Ok(HttpOutlet {
-            client,
-            url,
-            signer: signer.transpose()?,
-            headers,
-            secret_headers,
-            body,
-            content_type,
-        })
-    }
-}
-
-impl Outlet for HttpOutlet {
-    async fn deliver(&self, event: &Recorded, key: Uuid) -> Result<(), Undelivered> {
-        let (body, headers) = {
-            let fields = EventFields::new(event);
-            let body = match &self.body {
-                Some(template) => template.render(&fields).map_err(Undelivered::Refused)?,
-                None => request::envelope(&fields),
-            };
-            let mut headers = Vec::with_capacity(self.headers.len());
-            for (name, template) in &self.headers {
-                let text = template.render(&fields).map_err(Undelivered::Refused)?;
-                let value = HeaderValue::try_from(text).map_err(|_| {
-                    Undelivered::Refused(format!(
-                        "the header {name} would have a line break or another control character"
-                    ))
-                })?;
-                headers.push((name.clone(), value));
-            }
-            (body, headers)
-        };
-        let id = key.to_string();
-        let mut request =
-            self.client.post(self.url.clone()).header("content-type", self.content_type.clone());
-        for (name, value) in headers.iter().chain(&self.secret_headers) {
-            request = request.header(name, value.clone());
-        }
-        for (name, value) in request::own_headers(self.signer.as_ref(), &id, &body) {
-            request = request.header(name, value);
-        }
-        let answer = request
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| Undelivered::Retry(describe(&error), None))?;
-        judge(answer).await
-    }
-}
-
 /// Runs a connector.
 pub(crate) async fn run<S: EventStore + 'static>(
     settings: &HttpSettings,
     run: Run<S>,
 ) -> Result<(), ConnectorError> {
-    let outlet = HttpOutlet::new(settings, &run.secrets)?;
-    run_outlet(run, outlet, Pace::by_stream(IN_FLIGHT)).await
+    let sender = Sender::new(settings, &run.secrets)?;
+    match settings.batch {
+        None => run_outlet(run, Single(sender), Pace::by_stream(IN_FLIGHT)).await,
+        Some(events) => {
+            let pace = Pace::by_stream(events.saturating_mul(REQUESTS).min(MOST_IN_FLIGHT));
+            run_outlet(run, Batched::new(sender, events), pace).await
+        }
+    }
 }
 
 /// Connects with the receiver: a request by `OPTIONS` has no effect.
 pub(crate) async fn check(settings: &HttpSettings, secrets: &Secrets) -> Check {
     let mut check = Check::default();
-    let outlet = match HttpOutlet::new(settings, secrets) {
-        Ok(outlet) => outlet,
+    let sender = match Sender::new(settings, secrets) {
+        Ok(sender) => sender,
         Err(error) => {
             check.note(
                 "settings and secrets",
@@ -231,10 +158,10 @@ pub(crate) async fn check(settings: &HttpSettings, secrets: &Secrets) -> Check {
         }
     };
     check.note("settings and secrets", Ok::<_, String>("are as they must be"));
-    let asked = outlet.client.request(reqwest::Method::OPTIONS, outlet.url.clone()).send().await;
+    let asked = sender.client.request(reqwest::Method::OPTIONS, sender.url.clone()).send().await;
     let found = asked
         .map(|answer| format!("answers {}", answer.status()))
         .map_err(|error| describe(&error));
-    check.note(format!("the receiver {}", outlet.url.host_str().unwrap_or_default()), found);
+    check.note(format!("the receiver {}", sender.url.host_str().unwrap_or_default()), found);
     check
 }

@@ -71,7 +71,7 @@ pub(super) fn own_headers(
 }
 
 /// Returns the usual body: the type, the time and the data of the event, and what identifies it.
-pub(super) fn envelope(fields: &EventFields<'_>) -> String {
+pub(super) fn envelope(fields: &EventFields<'_>) -> Value {
     let event = fields.event;
     let mut body = json!({
         "type": event.event_type(),
@@ -93,5 +93,5 @@ pub(super) fn envelope(fields: &EventFields<'_>) -> String {
             body[name] = text.into();
         }
     }
-    body.to_string()
+    body
 }
