@@ -30,14 +30,13 @@ pub enum Delivery {
 }
 
 /// What happens with an event that can't be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OnError {
     /// The connector stops until it is resumed.
     Stop,
     /// It is parked, and later events of its stream wait behind it.
-    #[default]
     Park,
     /// It is left out, with a line in the log.
     Skip,
@@ -90,7 +89,6 @@ impl ConnectorDefinition {
         }
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         check_name(&file.name)?;
-        Kind::check_name(&file.kind)?;
         let mut tables = file.tables;
         let settings = tables.remove(&file.kind);
         if let Some((other, _)) = tables.first_key_value() {
@@ -101,7 +99,8 @@ impl ConnectorDefinition {
         }
         let settings = settings.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
         let kind = Kind::parse(&file.kind, settings)?;
-        let query = match (file.query, kind.is_outgoing()) {
+        let info = kind.info();
+        let query = match (file.query, info.is_outgoing) {
             (Some(query), true) => {
                 Some(query.parse::<Query>().map_err(|error| format!("query: {error}"))?)
             }
@@ -114,13 +113,8 @@ impl ConnectorDefinition {
             }
             (None, false) => None,
         };
-        let delivery = file.delivery.unwrap_or(kind.usual_delivery());
-        if !kind.deliveries().contains(&delivery) {
-            return Err(format!(
-                "delivery: a connector of the kind {} can't promise that",
-                file.kind
-            ));
-        }
+        let delivery = choose("delivery", &file.kind, file.delivery, info.deliveries)?;
+        let on_error = choose("on_error", &file.kind, file.on_error, info.on_error)?;
         if file.in_flight.is_some_and(|found| !(1..=MOST_IN_FLIGHT).contains(&found)) {
             return Err(format!("in_flight: expected 1 to {MOST_IN_FLIGHT}"));
         }
@@ -130,7 +124,7 @@ impl ConnectorDefinition {
             text: text.to_owned(),
             query,
             delivery,
-            on_error: file.on_error.unwrap_or_default(),
+            on_error,
             retry: file.retry.plan(usual)?,
             in_flight: file.in_flight,
             kind,
@@ -144,7 +138,7 @@ impl ConnectorDefinition {
 
     /// Returns what it connects with, such as `http`.
     pub fn kind(&self) -> &'static str {
-        self.kind.name()
+        self.kind.info().name
     }
 
     /// Returns the text of the file.
@@ -155,6 +149,45 @@ impl ConnectorDefinition {
     /// Returns the events that go out; `None` if it brings events in.
     pub fn query(&self) -> Option<&Query> {
         self.query.as_ref()
+    }
+}
+
+/// Returns the choice of a setting that a kind offers; the first is usual.
+fn choose<T: Copy + PartialEq + Choice>(
+    setting: &str,
+    kind: &str,
+    wanted: Option<T>,
+    offered: &[T],
+) -> Result<T, String> {
+    let names = || offered.iter().map(|choice| choice.name()).collect::<Vec<_>>().join(" or ");
+    let choice = wanted.or(offered.first().copied());
+    choice.filter(|choice| offered.contains(choice)).ok_or_else(|| {
+        format!("{setting}: for a connector of the kind {kind} expected {}", names())
+    })
+}
+
+/// A choice that has a name in the file.
+trait Choice {
+    fn name(&self) -> &'static str;
+}
+
+impl Choice for Delivery {
+    fn name(&self) -> &'static str {
+        match self {
+            Delivery::AtLeastOnce => "at-least-once",
+            Delivery::AtMostOnce => "at-most-once",
+            Delivery::ExactlyOnce => "exactly-once",
+        }
+    }
+}
+
+impl Choice for OnError {
+    fn name(&self) -> &'static str {
+        match self {
+            OnError::Stop => "stop",
+            OnError::Park => "park",
+            OnError::Skip => "skip",
+        }
     }
 }
 

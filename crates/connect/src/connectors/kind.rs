@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_fold::time::Time;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::export::ExportSettings;
 use super::files::FilesSettings;
@@ -14,7 +15,7 @@ use super::kafka::{KafkaSettings, KafkaSourceSettings};
 use super::outbox::OutboxSettings;
 use super::retry::RetryPlan;
 use super::status::GaugesCell;
-use super::{ConnectorDefinition, ConnectorError, Delivery, Secrets};
+use super::{ConnectorDefinition, ConnectorError, Delivery, OnError, Secrets};
 
 /// What a connector connects with, and its settings.
 #[derive(Debug, Clone)]
@@ -95,86 +96,87 @@ impl<S> Run<S> {
     }
 }
 
-/// The names of all kinds.
-const NAMES: [&str; 6] = ["http", "kafka", "kafka-source", "outbox", "files", "file-export"];
+/// What is the same for all connectors of a kind.
+pub(super) struct KindInfo {
+    pub(super) name: &'static str,
+    /// Whether it sends events, rather than bringing them in.
+    pub(super) is_outgoing: bool,
+    /// What it can promise; the first is usual.
+    pub(super) deliveries: &'static [Delivery],
+    /// What it can do with an event that can't be delivered; the first is usual.
+    pub(super) on_error: &'static [OnError],
+}
+
+const ANY: &[OnError] = &[OnError::Park, OnError::Skip, OnError::Stop];
+/// Of those that commit many events together with their place: a parked event has no place there.
+const NEVER_PARKED: &[OnError] = &[OnError::Stop, OnError::Skip];
+const ONCE: &[Delivery] = &[Delivery::ExactlyOnce];
+
+impl KindInfo {
+    const fn outgoing(
+        name: &'static str,
+        deliveries: &'static [Delivery],
+        on_error: &'static [OnError],
+    ) -> Self {
+        KindInfo { name, is_outgoing: true, deliveries, on_error }
+    }
+
+    const fn incoming(name: &'static str, on_error: &'static [OnError]) -> Self {
+        KindInfo { name, is_outgoing: false, deliveries: ONCE, on_error }
+    }
+}
+
+const HTTP: KindInfo =
+    KindInfo::outgoing("http", &[Delivery::AtLeastOnce, Delivery::AtMostOnce], ANY);
+const KAFKA: KindInfo =
+    KindInfo::outgoing("kafka", &[Delivery::ExactlyOnce, Delivery::AtLeastOnce], NEVER_PARKED);
+const FILE_EXPORT: KindInfo = KindInfo::outgoing("file-export", ONCE, NEVER_PARKED);
+const KAFKA_SOURCE: KindInfo = KindInfo::incoming("kafka-source", NEVER_PARKED);
+const OUTBOX: KindInfo = KindInfo::incoming("outbox", ANY);
+const FILES: KindInfo = KindInfo::incoming("files", ANY);
+
+const ALL: [&KindInfo; 6] = [&HTTP, &KAFKA, &KAFKA_SOURCE, &OUTBOX, &FILES, &FILE_EXPORT];
+
+/// Reads the settings of a kind, and checks what can be checked without a connection.
+fn settings<T: DeserializeOwned>(
+    table: toml::Value,
+    check: fn(&T) -> Result<(), String>,
+) -> Result<Box<T>, String> {
+    let settings: T =
+        table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    check(&settings)?;
+    Ok(Box::new(settings))
+}
 
 impl Kind {
-    pub(super) fn check_name(name: &str) -> Result<(), String> {
-        match NAMES.contains(&name) {
-            true => Ok(()),
-            false => Err(format!("{name} is no kind of connector: expected {}", NAMES.join(", "))),
-        }
+    /// Reads the table of a kind.
+    pub(super) fn parse(name: &str, table: toml::Value) -> Result<Self, String> {
+        let kind = match name {
+            "http" => settings(table, HttpSettings::check).map(Kind::Http),
+            "kafka" => settings(table, KafkaSettings::check).map(Kind::Kafka),
+            "kafka-source" => settings(table, KafkaSourceSettings::check).map(Kind::KafkaSource),
+            "outbox" => settings(table, OutboxSettings::check).map(Kind::Outbox),
+            "files" => settings(table, FilesSettings::check).map(Kind::Files),
+            "file-export" => settings(table, ExportSettings::check).map(Kind::FileExport),
+            _ => {
+                let names: Vec<_> = ALL.iter().map(|kind| kind.name).collect();
+                let names = names.join(", ");
+                return Err(format!("{name} is no kind of connector: expected {names}"));
+            }
+        };
+        kind.map_err(|why| format!("[{name}]: {why}"))
     }
 
-    pub(super) fn parse(name: &str, settings: toml::Value) -> Result<Self, String> {
-        let wrong = |error: toml::de::Error| format!("[{name}]: {}", error.message());
-        match name {
-            "http" => {
-                let settings: HttpSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::Http(Box::new(settings)))
-            }
-            "files" => {
-                let settings: FilesSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::Files(Box::new(settings)))
-            }
-            "file-export" => {
-                let settings: ExportSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::FileExport(Box::new(settings)))
-            }
-            "outbox" => {
-                let settings: OutboxSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::Outbox(Box::new(settings)))
-            }
-            "kafka" => {
-                let settings: KafkaSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::Kafka(Box::new(settings)))
-            }
-            "kafka-source" => {
-                let settings: KafkaSourceSettings = settings.try_into().map_err(wrong)?;
-                settings.check()?;
-                Ok(Kind::KafkaSource(Box::new(settings)))
-            }
-            _ => Err(format!("{name} is no kind of connector")),
-        }
-    }
-
-    pub(super) fn name(&self) -> &'static str {
+    /// Returns what is the same for all connectors of the kind.
+    pub(super) fn info(&self) -> &'static KindInfo {
         match self {
-            Kind::Http(_) => "http",
-            Kind::Files(_) => "files",
-            Kind::FileExport(_) => "file-export",
-            Kind::Outbox(_) => "outbox",
-            Kind::Kafka(_) => "kafka",
-            Kind::KafkaSource(_) => "kafka-source",
+            Kind::Http(_) => &HTTP,
+            Kind::Kafka(_) => &KAFKA,
+            Kind::KafkaSource(_) => &KAFKA_SOURCE,
+            Kind::Outbox(_) => &OUTBOX,
+            Kind::Files(_) => &FILES,
+            Kind::FileExport(_) => &FILE_EXPORT,
         }
-    }
-
-    /// Whether it sends events, rather than bringing them in.
-    pub(super) fn is_outgoing(&self) -> bool {
-        match self {
-            Kind::Http(_) | Kind::FileExport(_) | Kind::Kafka(_) => true,
-            Kind::Files(_) | Kind::Outbox(_) | Kind::KafkaSource(_) => false,
-        }
-    }
-
-    /// Returns what it can promise; the first is usual.
-    pub(super) fn deliveries(&self) -> &'static [Delivery] {
-        match self {
-            Kind::Http(_) => &[Delivery::AtLeastOnce, Delivery::AtMostOnce],
-            Kind::Kafka(_) => &[Delivery::ExactlyOnce, Delivery::AtLeastOnce],
-            Kind::Files(_) | Kind::FileExport(_) | Kind::Outbox(_) | Kind::KafkaSource(_) => {
-                &[Delivery::ExactlyOnce]
-            }
-        }
-    }
-
-    pub(super) fn usual_delivery(&self) -> Delivery {
-        self.deliveries().first().copied().unwrap_or(Delivery::AtLeastOnce)
     }
 
     /// Returns when it tries a failed delivery again, if nothing else is said.

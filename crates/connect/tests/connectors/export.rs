@@ -496,7 +496,11 @@ fn a_wrong_definition_of_an_export_is_refused_with_a_sentence() {
         ("\"ndjson\"", "\"csv\"\ncolumns = { id = \"{idd}\" }", "no field of an event"),
         ("\"ndjson\"", "\"ndjson\"\nrows = 0", "rows: expected 1 to"),
         ("10ms", "1ms", "every: expected at least"),
-        ("[file-export]", "delivery = \"at-least-once\"\n[file-export]", "can't promise that"),
+        (
+            "[file-export]",
+            "delivery = \"at-least-once\"\n[file-export]",
+            "delivery: for a connector of the kind",
+        ),
     ] {
         let refused = ConnectorDefinition::parse(&valid.replace(from, to)).unwrap_err().to_string();
         assert!(refused.contains(part), "{to}: {refused}");

@@ -242,7 +242,12 @@ fn wrong_settings_are_refused_with_a_sentence() {
         ("kafka:9092", "kafka", "bootstrap: expected the address of a broker"),
         ("topic = \"orders\"", "topic = \"a b\"", "no name of a topic"),
         ("topic = \"orders\"", "topic = \"leftfold-connector-cursors\"", "topic of the cursors"),
-        ("[kafka]", "delivery = \"at-most-once\"\n[kafka]", "can't promise that"),
+        (
+            "[kafka]",
+            "delivery = \"at-most-once\"\n[kafka]",
+            "delivery: for a connector of the kind",
+        ),
+        ("[kafka]", "on_error = \"park\"\n[kafka]", "kind kafka expected stop or skip"),
         ("[kafka]", "[kafka]\npartitions = 0", "partitions: expected 1 to"),
         ("[kafka]", "[kafka]\nreplication = 0", "replication: expected at least 1"),
         ("[kafka]", "[kafka]\nshape = \"avro\"", "[kafka]:"),

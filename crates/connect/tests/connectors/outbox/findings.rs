@@ -124,7 +124,10 @@ fn a_wrong_definition_of_an_outbox_is_refused_with_a_sentence() {
         (add("poll = \"0s\""), "expected 1ms to 1h"),
         (add("after = \"keep\""), "[outbox]: "),
         (valid.replace("[outbox]", "query = \"category:a\"\n[outbox]"), "brings them in"),
-        (valid.replace("[outbox]", "delivery = \"at-least-once\"\n[outbox]"), "can't promise that"),
+        (
+            valid.replace("[outbox]", "delivery = \"at-least-once\"\n[outbox]"),
+            "delivery: for a connector of the kind",
+        ),
     ] {
         let refused = ConnectorDefinition::parse(&text).unwrap_err().to_string();
         assert!(refused.contains(part) && !refused.contains("hunter2"), "{text}: {refused}");
