@@ -119,12 +119,18 @@ impl Template {
 
     /// Returns the text for an event; the error says which field it has not.
     pub(crate) fn render(&self, event: &EventFields<'_>) -> Result<String, String> {
-        let mut text = String::new();
+        Ok(self.render_if_any(event)?.unwrap_or_default())
+    }
+
+    /// Returns the text for an event as [`Template::render`] does; `None` if it consists of optional fields only, and the
+    /// event has none of them.
+    pub(crate) fn render_if_any(&self, event: &EventFields<'_>) -> Result<Option<String>, String> {
+        let mut text = None::<String>;
         for piece in &self.pieces {
             match piece {
-                Piece::Text(literal) => text.push_str(literal),
+                Piece::Text(literal) => text.get_or_insert_default().push_str(literal),
                 Piece::Field { field, is_optional } => match field.of(event) {
-                    Some(found) => text.push_str(&found),
+                    Some(found) => text.get_or_insert_default().push_str(&found),
                     None if *is_optional => {}
                     None => return Err(format!("the event has no {}", field.name())),
                 },

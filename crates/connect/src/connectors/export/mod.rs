@@ -1,15 +1,20 @@
-//! Events in files that analysts read: NDJSON or CSV, in a directory for each day.
+//! Events in files that analysts read: NDJSON, CSV or Parquet, in a directory for each day.
 //!
 //! **Exactly once.** Events are written into unfinished files in `_leftfold`. To commit, all of them are synced and moved to
 //! their names, which have ascending numbers; then the state is replaced, which has the place in the store and the number
 //! of the next file. A run that begins removes files whose number the state does not have yet, so their events are in no
 //! other file when it writes them again.
 
+mod column_type;
 mod columns;
+mod encoder;
+mod format;
 mod line;
+mod parquet;
 mod part;
 mod place;
 mod render;
+mod row;
 mod settings;
 mod sink;
 mod state;

@@ -56,7 +56,8 @@ impl ExportPlace {
         let (number, extension) = rest.split_once('.')?;
         let is_number =
             number.len() >= DIGITS && number.bytes().all(|digit| digit.is_ascii_digit());
-        let is_format = extension.starts_with("ndjson") || extension.starts_with("csv");
+        let is_format =
+            ["ndjson", "csv", "parquet"].iter().any(|format| extension.starts_with(format));
         number.parse().ok().filter(|_| is_number && is_format)
     }
 
@@ -140,7 +141,7 @@ mod tests {
     fn only_files_of_the_export_itself_have_a_number() {
         let place = ExportPlace::new("/out".into(), "lake".to_owned());
         assert_eq!(place.name(7, "csv.gz"), "part-lake-0000000007.csv.gz");
-        for extension in ["ndjson", "ndjson.gz", "csv.zst"] {
+        for extension in ["ndjson", "ndjson.gz", "csv.zst", "parquet"] {
             assert_eq!(
                 place.number_of(&place.name(123_456_789_012, extension)),
                 Some(123_456_789_012)
@@ -150,7 +151,7 @@ mod tests {
             "part-lake-2-0000000007.ndjson",
             "part-lakes-0000000007.ndjson",
             "part-lake-7.ndjson",
-            "part-lake-0000000007.parquet",
+            "part-lake-0000000007.orc",
             "part-lake-0000000007",
             "part-0000000007.ndjson",
             "notes.csv",

@@ -1,23 +1,25 @@
 //! Turns events into rows.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold_api::Recorded;
 
-use super::columns::Columns;
+use super::encoder::Encoder;
+use super::format::Format;
+use super::partition_of;
+use super::row::Row;
 use super::settings::{ExportSettings, Partition};
-use super::{line, partition_of};
 use crate::connectors::OnError;
-use crate::connectors::template::EventFields;
 
 /// The rows of a batch by the directory in which they belong; those of one are in the order of the store.
-pub(super) type Rows = BTreeMap<String, Vec<Vec<u8>>>;
+pub(super) type Rows = BTreeMap<String, Vec<Row>>;
 
 /// Turns events into rows of files.
 pub(super) struct Renderer {
-    /// `None` for NDJSON.
-    columns: Option<Columns>,
+    format: Format,
     partition: Partition,
     on_error: OnError,
     connector: String,
@@ -27,7 +29,7 @@ pub(super) struct Renderer {
 impl Renderer {
     pub(super) fn new(settings: &ExportSettings, on_error: OnError, connector: &str) -> Self {
         Renderer {
-            columns: settings.columns.clone(),
+            format: Format::new(settings),
             partition: settings.partition,
             on_error,
             connector: connector.to_owned(),
@@ -40,9 +42,9 @@ impl Renderer {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Returns what a file begins with.
-    pub(super) fn head(&self) -> Option<Vec<u8>> {
-        self.columns.as_ref().map(Columns::head)
+    /// Begins a file of such rows.
+    pub(super) fn encoder(&self, file: File) -> io::Result<Encoder> {
+        self.format.encoder(file)
     }
 
     /// Returns the rows of events. The error says which one has none.
@@ -50,13 +52,8 @@ impl Renderer {
         let mut rows = Rows::new();
         let mut skipped = 0;
         for event in events {
-            let mut row = Vec::new();
-            let written = match &self.columns {
-                Some(columns) => columns.write(&EventFields::new(event), &mut row),
-                None => line::write(event, &mut row),
-            };
-            match written {
-                Ok(()) => {
+            match self.format.row(event) {
+                Ok(row) => {
                     let partition = match self.partition {
                         Partition::Day => partition_of(event),
                         Partition::None => String::new(),

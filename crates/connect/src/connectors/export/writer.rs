@@ -22,6 +22,8 @@ use crate::connectors::ConnectorError;
 
 /// The most files that are open at a time: each has a buffer and perhaps a compressor.
 const MOST_OPEN: usize = 32;
+/// The most bytes of rows that wait in memory for their row groups, over all files. To compress one takes as much again.
+const MOST_BUFFERED: usize = 64 << 20;
 
 /// The place in the store behind the files that are whole.
 pub(super) type SavedCell = Arc<Mutex<Option<Saved>>>;
@@ -137,17 +139,27 @@ impl Writer {
     fn write_rows(&mut self, rows: Rows) -> io::Result<()> {
         for (partition, rows) in rows {
             for row in rows {
-                let is_full = {
-                    let part = self.part_of(&partition)?;
-                    part.write_row(&row)?;
-                    part.rows
-                } >= self.settings.rows();
-                if is_full && let Some(part) = self.open.remove(&partition) {
+                let most = self.settings.rows();
+                let part = self.part_of(&partition)?;
+                part.write_row(row)?;
+                if part.is_full(most)
+                    && let Some(part) = self.open.remove(&partition)
+                {
                     self.finished.push(part.finish()?);
                 }
+                self.bound_buffers()?;
             }
         }
         Ok(())
+    }
+
+    /// Writes the largest row group if too many rows wait in memory.
+    fn bound_buffers(&mut self) -> io::Result<()> {
+        let buffered: usize = self.open.values().map(Part::buffered).sum();
+        match self.open.values_mut().max_by_key(|part| part.buffered()) {
+            Some(largest) if buffered > MOST_BUFFERED => largest.write_buffered(),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the open file of a partition.
@@ -161,11 +173,8 @@ impl Writer {
             let name = self.place.name(self.number, self.settings.extension());
             let directory = self.place.partition(partition);
             let unfinished = self.place.unfinished();
-            let mut part = Part::create(&unfinished, directory, name, self.settings.compress)?;
+            let part = Part::create(&unfinished, directory, name, &self.renderer)?;
             self.number += 1;
-            if let Some(head) = self.renderer.head() {
-                part.write_head(&head)?;
-            }
             self.open.insert(partition.to_owned(), part);
         }
         self.open.get_mut(partition).ok_or_else(|| io::Error::other("a file was not opened"))
