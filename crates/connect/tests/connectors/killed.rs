@@ -95,11 +95,19 @@ async fn add(data: &Path, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_has_each_event_once_when_the_process_is_killed() {
+    kill_an_export("format = \"ndjson\"\nrows = 50\ncompress = \"gzip\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_parquet_has_each_event_once_when_the_process_is_killed() {
+    kill_an_export("format = \"parquet\"\nrows = 50").await;
+}
+
+async fn kill_an_export(format: &str) {
     let root = tempfile::tempdir().unwrap();
     let (data, lake) = (root.path().join("data"), root.path().join("lake"));
     fs::create_dir(&lake).unwrap();
-    let text = export::definition(&lake, "format = \"ndjson\"\nrows = 50\ncompress = \"gzip\"");
-    add(&data, &text).await;
+    add(&data, &export::definition(&lake, format)).await;
     for round in 0..ROUNDS {
         let before = export::names(&lake).len();
         let process = Process::start(&data, true);

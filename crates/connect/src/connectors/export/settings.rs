@@ -81,7 +81,14 @@ impl ExportSettings {
                     ));
                 }
             }
-            (FileFormat::Ndjson, None) | (FileFormat::Parquet, _) => {}
+            (FileFormat::Parquet, Some(columns)) => {
+                let has_date = columns.types().any(|(name, _)| name == "date");
+                if has_date && self.partition == Partition::Day {
+                    return Err("columns: readers call the directories date; name the column otherwise, or set partition = \"none\""
+                        .to_owned());
+                }
+            }
+            (FileFormat::Ndjson | FileFormat::Parquet, None) => {}
         }
         if self.format == FileFormat::Parquet && self.compress == Some(Compression::Gzip) {
             return Err("compress: expected zstd or none for format = \"parquet\"".to_owned());

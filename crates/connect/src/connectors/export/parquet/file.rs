@@ -110,3 +110,37 @@ fn failure(error: ParquetError) -> io::Error {
         other => io::Error::other(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::NewEvent;
+    use leftfold_fold::react::Cause;
+
+    use super::*;
+    use crate::connectors::export::row::Row;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_the_failure_that_it_is() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let layout = Layout::new(None);
+        let event = Cause::of_new("order-1", NewEvent::json("Paid", "{}")).event;
+        let Row::Cells(cells) = layout.row(&event).unwrap() else { panic!("no cells") };
+        let mut file = ParquetFile::new(full, &layout, Compression::Zstd).unwrap();
+        file.push(cells).unwrap();
+        assert!(file.buffered() > 0);
+        assert_eq!(file.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_its_columns_is_refused() {
+        let file = || {
+            let file = tempfile::tempfile().unwrap();
+            ParquetFile::new(file, &Layout::new(None), Compression::None).unwrap()
+        };
+        assert!(file().push(vec![Cell::Null]).is_err());
+        assert!(file().push(vec![Cell::Null; 13]).is_err());
+        assert!(file().push(vec![Cell::Bool(true); 13]).is_err());
+        assert!(file().push(vec![Cell::Texts(Vec::new()); 13]).is_err());
+    }
+}
