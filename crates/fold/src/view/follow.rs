@@ -16,11 +16,12 @@ const BATCH: usize = 8_192;
 /// The maximum bytes of events in one commit; one event is accepted whatever its size.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What is followed: a name, a version of the logic, and a query.
+/// What is followed: a name, a version of the logic, and a query. A sink that has stored nothing begins behind `start`.
 pub(super) struct Definition {
     pub(super) name: String,
     pub(super) logic: u32,
     pub(super) query: Query,
+    pub(super) start: Cursor,
 }
 
 /// Brings events to a sink: while some are committed, it reads the next ones.
@@ -158,7 +159,7 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
         if let Some(saved) = &saved {
             definition.check(store, saved).await?;
         }
-        let cursor = saved.as_ref().map_or(Cursor::START, |saved| saved.cursor.clone());
+        let cursor = saved.as_ref().map_or_else(|| definition.start.clone(), Saved::cursor);
         let query = definition.query.clone();
         let subscription = match source.follow(Subscribe::after(query, cursor)).await {
             Ok(subscription) => subscription,
@@ -174,9 +175,10 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
         self.caught_up
     }
 
-    /// Returns the cursor behind the last commit.
+    /// Returns the cursor behind the last commit, or where the sink begins.
     pub(super) fn cursor(&self) -> Cursor {
-        self.writer.saved.as_ref().map_or(Cursor::START, Saved::cursor)
+        let saved = self.writer.saved.as_ref();
+        saved.map_or_else(|| self.writer.definition.start.clone(), Saved::cursor)
     }
 
     /// Waits for events and commits them; meanwhile it gathers the next ones.

@@ -79,7 +79,8 @@ impl<V: View, S: EventStore> ViewRunner<V, S> {
 
     async fn follow<'a>(&self, target: &'a Target<V>) -> Result<ViewFollower<'a, V, S>, ViewError> {
         let (name, logic) = (self.view.name().to_owned(), self.view.logic());
-        let definition = Definition { name, logic, query: self.view.query() };
+        let (query, start) = (self.view.query(), Cursor::START);
+        let definition = Definition { name, logic, query, start };
         Follower::start(definition, &*self.store, &*self.store, &target.sink).await
     }
 

@@ -20,6 +20,8 @@ pub struct SinkRunner<K, S, E = S> {
     store: Arc<S>,
     source: Arc<E>,
     sink: Mutex<K>,
+    /// Where a sink begins that has stored nothing.
+    start: Cursor,
     /// The cursor behind the last commit, as a run knows it.
     committed: parking_lot::Mutex<Option<Cursor>>,
     time: Arc<dyn Time>,
@@ -33,15 +35,25 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
         let (name, query, sink) = (name.into(), query.into(), Mutex::new(sink));
         let (time, progress) = (Arc::new(SystemTime), Progress::default());
         let (source, committed) = (store.clone(), parking_lot::Mutex::default());
-        SinkRunner { name, logic: 1, query, store, source, sink, committed, time, progress }
+        let start = Cursor::START;
+        SinkRunner { name, logic: 1, query, store, source, sink, start, committed, time, progress }
     }
 }
 
 impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
     /// Sets where the events come from: something that subscribes to the store.
     pub fn source<T: Source>(self, source: Arc<T>) -> SinkRunner<K, S, T> {
-        let SinkRunner { name, logic, query, store, sink, committed, time, progress, .. } = self;
-        SinkRunner { name, logic, query, store, source, sink, committed, time, progress }
+        let SinkRunner {
+            name, logic, query, store, sink, start, committed, time, progress, ..
+        } = self;
+        SinkRunner { name, logic, query, store, source, sink, start, committed, time, progress }
+    }
+
+    /// Sets the cursor behind which a sink begins that has stored nothing; the default is the start of
+    /// the store. Events before it are never brought.
+    pub fn starts_after(mut self, cursor: Cursor) -> Self {
+        self.start = cursor;
+        self
     }
 
     /// Sets the version of the query and of the sink's logic; the default is 1. What was stored by
@@ -64,7 +76,8 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
 
     async fn follow(&self) -> Result<Follower<'_, K, E::Subscription>, ViewError> {
         let (name, logic, query) = (self.name.clone(), self.logic, self.query.clone());
-        let definition = Definition { name, logic, query };
+        let start = self.start.clone();
+        let definition = Definition { name, logic, query, start };
         let follower = Follower::start(definition, &*self.store, &*self.source, &self.sink).await?;
         *self.committed.lock() = Some(follower.cursor());
         Ok(follower)
@@ -109,13 +122,14 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
         }
     }
 
-    /// Returns the cursor behind the last commit. A commit in progress is waited for.
+    /// Returns the cursor behind the last commit, or where the sink begins. A commit in progress is
+    /// waited for.
     ///
     /// # Errors
     /// The sink can't be read.
     pub async fn cursor(&self) -> Result<Cursor, ViewError> {
         let saved = self.sink.lock().await.saved().await?;
-        Ok(saved.as_ref().map_or(Cursor::START, Saved::cursor))
+        Ok(saved.as_ref().map_or_else(|| self.start.clone(), Saved::cursor))
     }
 
     /// Waits until all events up to a cursor are committed. It waits without limit for a run to
@@ -158,9 +172,10 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
     pub async fn lag(&self) -> Result<Lag, ViewError> {
         let sink = self.sink.try_lock();
         let at = match sink {
-            Some(mut sink) => sink.saved().await?.as_ref().map_or(Cursor::START, Saved::cursor),
-            None => self.committed.lock().clone().unwrap_or(Cursor::START),
+            Some(mut sink) => sink.saved().await?.as_ref().map(Saved::cursor),
+            None => self.committed.lock().clone(),
         };
+        let at = at.unwrap_or_else(|| self.start.clone());
         Ok(lag(&*self.store, &self.query, at, self.time.now()).await?)
     }
 }

@@ -49,18 +49,18 @@ pub(crate) async fn run<S: EventStore + 'static>(
     run: Run<S>,
 ) -> Result<(), ConnectorError> {
     let (name, progress) = (run.definition.name.clone(), run.progress.clone());
-    let (settings, start, time) = (settings.clone(), run.start.clone(), run.time.clone());
+    let (settings, time) = (settings.clone(), run.time.clone());
     let renderer = Arc::new(Renderer::new(&settings, run.definition.on_error, &name));
     let opened = {
         let (settings, renderer, time) = (settings.clone(), renderer.clone(), time.clone());
-        move || Writer::open(settings, renderer, name, &progress, &start, time)
+        move || Writer::open(settings, renderer, name, &progress, time)
     };
     let writer = run_blocking(opened).await??;
     let (saved, events) = (writer.saved_cell(), writer.events_counter());
     let writer = Arc::new(Mutex::new(writer));
     let sink = ExportSink::new(writer.clone(), renderer.clone(), saved);
-    let runner =
-        Arc::new(SinkRunner::new(run.progress.clone(), run.query(), run.store.clone(), sink));
+    let runner = SinkRunner::new(run.progress.clone(), run.query(), run.store.clone(), sink);
+    let runner = Arc::new(runner.starts_after(run.start.clone()));
     run.gauges.show({
         let runner = runner.clone();
         move || {

@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_api::{Cursor, Timestamp};
+use leftfold_api::Timestamp;
 use leftfold_fold::time::{Time, later};
 use leftfold_fold::view::Saved;
 use parking_lot::Mutex;
-use serde_json::json;
 
 use super::part::{FinishedPart, Part};
 use super::place::ExportPlace;
@@ -60,7 +59,6 @@ impl Writer {
         renderer: Arc<Renderer>,
         connector: String,
         progress: &str,
-        start: &Cursor,
         time: Arc<dyn Time>,
     ) -> Result<Self, ConnectorError> {
         let directory = settings.directory.clone();
@@ -87,10 +85,7 @@ impl Writer {
         };
         place.remove_unfinished().map_err(failed)?;
         place.remove_from(state.next).map_err(failed)?;
-        let saved = match state.saved().map_err(ConnectorError::unusable)? {
-            None => saved_at(progress, start)?,
-            saved => saved,
-        };
+        let saved = state.saved().map_err(ConnectorError::unusable)?;
         Ok(Writer {
             number: state.next,
             taken: saved.clone(),
@@ -248,15 +243,4 @@ fn of_other_run(settings: &ExportSettings, has_state: bool) -> ConnectorError {
     ConnectorError::unusable(format_args!(
         "{shown} {why}; events would be there twice. Empty the directory or name another one, then resume the connector"
     ))
-}
-
-/// Returns the place of an export that begins behind a cursor.
-fn saved_at(progress: &str, start: &Cursor) -> Result<Option<Saved>, ConnectorError> {
-    if *start == Cursor::START {
-        return Ok(None);
-    }
-    // As a SinkRunner of this name and the first logic stores it.
-    let text =
-        json!({ "made_by": format!("{progress} 1"), "cursor": start.to_string(), "anchor": null });
-    Ok(Some(text.to_string().parse()?))
 }

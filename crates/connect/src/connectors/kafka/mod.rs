@@ -10,7 +10,6 @@ mod security;
 mod sender;
 mod sink;
 mod source;
-mod start;
 mod topics;
 mod transaction;
 

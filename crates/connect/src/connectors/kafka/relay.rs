@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::{Either, select};
-use leftfold_api::EventStore;
+use leftfold_api::{Cursor, EventStore};
 use leftfold_fold::view::{Lag, Sink, SinkRunner};
 
 use super::KafkaSettings;
@@ -15,7 +15,6 @@ use super::outbound::{Counts, FailureCell, Outbound};
 use super::plain::PlainSink;
 use super::sender::Sender;
 use super::sink::Beginning;
-use super::start::StartsAfter;
 use super::topics::Topics;
 use super::transaction::OpenTransaction;
 use crate::connectors::kind::Run;
@@ -67,38 +66,37 @@ async fn relay<S: EventStore + 'static>(
         let store = &*run.store;
         let beginning = Beginning { store, client, mark, cursor, replication, compression, open };
         let sink = beginning.begin(outbound, counts.clone()).await?;
-        let source = StartsAfter { store: run.store.clone(), start: run.start.clone() };
-        return follow(&run, sink, source, counts, &failure).await;
+        return follow(&run, sink, run.start.clone(), counts, &failure).await;
     }
     let new_producer = async { client.any().await?.new_producer_id().await };
     let producer = new_producer.await.map_err(|error| describe("a new producer", &error))?;
     let (store, checkpoint) = (run.store.clone(), run.progress.clone());
     let at = store.checkpoint(&checkpoint).await?;
     let start = at.clone().unwrap_or_else(|| run.start.clone());
-    let source = StartsAfter { store: store.clone(), start };
     let sender = Sender::new(client, producer, compression);
     let counted = counts.clone();
     let sink = PlainSink { store, sender, outbound, counts: counted, checkpoint, at, saved: None };
-    follow(&run, sink, source, counts, &failure).await
+    follow(&run, sink, start, counts, &failure).await
 }
 
-/// Brings the events of the connector's query to a sink until an error.
+/// Brings the events of the connector's query to a sink until an error. A sink that has stored nothing begins behind
+/// `start`.
 async fn follow<S: EventStore + 'static>(
     run: &Run<S>,
     sink: impl Sink + 'static,
-    source: StartsAfter<S>,
+    start: Cursor,
     counts: Arc<Counts>,
     failure: &FailureCell,
 ) -> Result<(), ConnectorError> {
     let runner = SinkRunner::new(run.progress.clone(), run.query(), run.store.clone(), sink);
-    let runner = Arc::new(runner.source(Arc::new(source)));
+    let runner = Arc::new(runner.starts_after(start));
     show(&run.gauges, runner.clone(), counts);
     runner.run().await.map_err(|error| failure.of(error))
 }
 
 fn show<S: EventStore + 'static>(
     gauges: &GaugesCell,
-    runner: Arc<SinkRunner<impl Sink + 'static, S, StartsAfter<S>>>,
+    runner: Arc<SinkRunner<impl Sink + 'static, S>>,
     counts: Arc<Counts>,
 ) {
     gauges.show(move || {

@@ -140,6 +140,27 @@ fn a_sink_stops_before_an_event_that_it_refuses() {
 }
 
 #[test]
+fn a_sink_that_has_stored_nothing_begins_where_it_is_told() {
+    let store = open(&FakeDisk::new());
+    let first = append(&store, "order-1", "Happened").cursor;
+    append(&store, "order-2", "Happened");
+    let sink = Connection::new();
+    let runner = orders(&store, &sink).starts_after(first.clone());
+    assert_eq!(block_on(runner.cursor()).unwrap(), first);
+    block_on(runner.catch_up()).unwrap();
+    assert_eq!(sink.positions(), [2]);
+    // What it has stored counts from then on.
+    let third = append(&store, "order-3", "Happened").cursor;
+    append(&store, "order-4", "Happened");
+    let runner = orders(&store, &sink).starts_after(third.clone());
+    block_on(runner.catch_up()).unwrap();
+    assert_eq!(sink.positions(), [2, 3, 4]);
+    // Events before the start are no lag.
+    let runner = orders(&store, &Connection::new()).starts_after(third);
+    block_on(runner.at_least(first)).unwrap();
+}
+
+#[test]
 fn at_least_waits_until_the_sink_has_an_append() {
     let store = open(&FakeDisk::new());
     let sink = Connection::new();
