@@ -2,10 +2,11 @@
 //!
 //! - [`deployment`]: brokers, nodes, and a [`link`] of each node to each broker, which a test cuts or delays.
 //! - [`clients`] and [`subscribers`] make a [`history`]; [`model`] and [`log`] check it; [`faults`] happen by a seed.
-//! - `history_test`, `failover`, `restore`, `transfer`, `size` and `listener` are the tests.
+//! - `history_test`, `failover`, `connectors`, `restore`, `transfer`, `size` and `listener` are the tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clients;
+mod connectors;
 mod deployment;
 mod failover;
 mod faults;
@@ -17,6 +18,8 @@ mod log;
 mod model;
 mod nodes;
 mod random;
+#[path = "../system/receiver.rs"]
+mod receiver;
 mod restore;
 mod size;
 mod subscribers;

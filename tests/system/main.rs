@@ -17,6 +17,7 @@ mod ingest;
 mod inputs;
 mod killed;
 mod parked;
+mod receiver;
 mod refusals;
 mod remote;
 mod scenarios;
