@@ -1,5 +1,6 @@
 //! The project's own commands.
 
+mod apt;
 #[cfg(test)]
 mod arrows;
 mod clients;
@@ -13,6 +14,7 @@ mod locks;
 mod mutations;
 mod peers;
 mod postgres;
+mod redis;
 mod schemathesis;
 mod testing;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::{SIMULATION, cargo, clients, kafka, postgres, schemathesis, target};
+use crate::{SIMULATION, cargo, clients, kafka, postgres, redis, schemathesis, target};
 
 /// How much is tested.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ struct Need {
     check: fn() -> anyhow::Result<()>,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need { name: "Java 17, Maven", used_by: "the tests on Kafka", check: kafka::check },
     Need { name: "Python 3.10", used_by: "clients of Kafka", check: clients::python },
     Need { name: "Node.js 18, npm", used_by: "clients of Kafka", check: clients::node },
@@ -40,6 +40,7 @@ const NEEDS: [Need; 9] = [
     Need { name: "kcat", used_by: "clients of Kafka", check: clients::kcat },
     Need { name: "Java 17, Maven", used_by: "clients of Kafka", check: clients::java },
     Need { name: "PostgreSQL", used_by: "views in PostgreSQL", check: postgres::check },
+    Need { name: "Redis", used_by: "connectors", check: redis::check },
     Need { name: "Python 3.10", used_by: "schemathesis", check: schemathesis::check },
     Need { name: "curl", used_by: "schemathesis", check: curl },
 ];
@@ -152,6 +153,7 @@ fn on_postgres() -> anyhow::Result<()> {
 
 fn connectors() -> anyhow::Result<()> {
     postgres::prepare()?;
+    redis::prepare()?;
     kafka::prepare()?;
     test(&["--test", "connectors"])
 }

@@ -12,7 +12,9 @@ use super::files::FilesSettings;
 use super::follow::StopSignal;
 use super::http::HttpSettings;
 use super::kafka::{KafkaSettings, KafkaSourceSettings};
+use super::mail::MailSettings;
 use super::outbox::OutboxSettings;
+use super::redis::RedisSettings;
 use super::retry::RetryPlan;
 use super::status::GaugesCell;
 use super::{ConnectorDefinition, ConnectorError, Delivery, OnError, Secrets};
@@ -22,6 +24,10 @@ use super::{ConnectorDefinition, ConnectorError, Delivery, OnError, Secrets};
 pub(crate) enum Kind {
     /// Requests to a web server.
     Http(Box<HttpSettings>),
+    /// Keys and messages of Redis.
+    Redis(Box<RedisSettings>),
+    /// Mails by SMTP.
+    Mail(Box<MailSettings>),
     /// Files that arrive in a directory.
     Files(Box<FilesSettings>),
     /// Files with events.
@@ -128,6 +134,10 @@ impl KindInfo {
 
 const HTTP: KindInfo =
     KindInfo::outgoing("http", &[Delivery::AtLeastOnce, Delivery::AtMostOnce], ANY);
+const REDIS: KindInfo =
+    KindInfo::outgoing("redis", &[Delivery::AtLeastOnce, Delivery::AtMostOnce], ANY);
+const MAIL: KindInfo =
+    KindInfo::outgoing("mail", &[Delivery::AtMostOnce, Delivery::AtLeastOnce], ANY);
 const KAFKA: KindInfo =
     KindInfo::outgoing("kafka", &[Delivery::ExactlyOnce, Delivery::AtLeastOnce], NEVER_PARKED);
 const FILE_EXPORT: KindInfo = KindInfo::outgoing("file-export", ONCE, NEVER_PARKED);
@@ -135,7 +145,8 @@ const KAFKA_SOURCE: KindInfo = KindInfo::incoming("kafka-source", NEVER_PARKED);
 const OUTBOX: KindInfo = KindInfo::incoming("outbox", ANY);
 const FILES: KindInfo = KindInfo::incoming("files", ANY);
 
-const ALL: [&KindInfo; 6] = [&HTTP, &KAFKA, &KAFKA_SOURCE, &OUTBOX, &FILES, &FILE_EXPORT];
+const ALL: [&KindInfo; 8] =
+    [&HTTP, &MAIL, &REDIS, &KAFKA, &KAFKA_SOURCE, &OUTBOX, &FILES, &FILE_EXPORT];
 
 /// Reads the settings of a kind, and checks what can be checked without a connection.
 fn settings<T: DeserializeOwned>(
@@ -153,6 +164,8 @@ impl Kind {
     pub(super) fn parse(name: &str, table: toml::Value) -> Result<Self, String> {
         let kind = match name {
             "http" => settings(table, HttpSettings::check).map(Kind::Http),
+            "redis" => settings(table, RedisSettings::check).map(Kind::Redis),
+            "mail" => settings(table, MailSettings::check).map(Kind::Mail),
             "kafka" => settings(table, KafkaSettings::check).map(Kind::Kafka),
             "kafka-source" => settings(table, KafkaSourceSettings::check).map(Kind::KafkaSource),
             "outbox" => settings(table, OutboxSettings::check).map(Kind::Outbox),
@@ -171,6 +184,8 @@ impl Kind {
     pub(super) fn info(&self) -> &'static KindInfo {
         match self {
             Kind::Http(_) => &HTTP,
+            Kind::Redis(_) => &REDIS,
+            Kind::Mail(_) => &MAIL,
             Kind::Kafka(_) => &KAFKA,
             Kind::KafkaSource(_) => &KAFKA_SOURCE,
             Kind::Outbox(_) => &OUTBOX,
@@ -194,6 +209,8 @@ impl Kind {
             Kind::Files(settings) => super::files::check(settings).await,
             Kind::FileExport(settings) => super::export::check(settings).await,
             Kind::Outbox(settings) => super::outbox::check(settings, secrets).await,
+            Kind::Redis(settings) => super::redis::check(settings, secrets).await,
+            Kind::Mail(settings) => super::mail::check(settings, secrets).await,
             Kind::Kafka(settings) => super::kafka::check(settings, secrets).await,
             Kind::KafkaSource(settings) => super::kafka::check_source(settings, secrets).await,
         }
@@ -209,6 +226,8 @@ impl Kind {
             Kind::Files(settings) => super::files::run(settings, run).await,
             Kind::FileExport(settings) => super::export::run(settings, run).await,
             Kind::Outbox(settings) => super::outbox::run(settings, run).await,
+            Kind::Redis(settings) => super::redis::run(settings, run).await,
+            Kind::Mail(settings) => super::mail::run(settings, run).await,
             Kind::Kafka(settings) => super::kafka::run(settings, run).await,
             Kind::KafkaSource(settings) => super::kafka::run_source(settings, run).await,
         }

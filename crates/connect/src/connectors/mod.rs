@@ -18,13 +18,17 @@ mod host;
 mod http;
 mod kafka;
 mod kind;
+mod mail;
 mod outbox;
 mod outlet;
+mod redis;
 mod requests;
 mod retry;
 mod secret;
+mod socket;
 mod status;
 mod template;
+mod tls;
 
 pub use definition::{ConnectorDefinition, Delivery, OnError};
 pub use error::ConnectorError;

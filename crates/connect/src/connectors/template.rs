@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// The deepest path into the data of an event.
 const DEEPEST: usize = 16;
+/// The most bytes of a text; a template can have the whole data of an event thousands of times.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Text with fields in braces; `{{` and `}}` are braces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -117,6 +119,15 @@ impl Template {
         }
     }
 
+    /// Returns the text with the names of fields in place of their values: what an event's text looks like.
+    pub(crate) fn sample(&self) -> String {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(literal) => literal.clone(),
+            Piece::Field { field, .. } => field.sample(),
+        };
+        self.pieces.iter().map(text).collect()
+    }
+
     /// Returns the text for an event; the error says which field it has not.
     pub(crate) fn render(&self, event: &EventFields<'_>) -> Result<String, String> {
         Ok(self.render_if_any(event)?.unwrap_or_default())
@@ -125,15 +136,43 @@ impl Template {
     /// Returns the text for an event as [`Template::render`] does; `None` if it consists of optional fields only, and the
     /// event has none of them.
     pub(crate) fn render_if_any(&self, event: &EventFields<'_>) -> Result<Option<String>, String> {
+        self.render_with(event, |text, value| text.push_str(value))
+    }
+
+    /// Returns the text for an event as HTML: the values of its fields are text in it, and no markup.
+    pub(crate) fn render_html(&self, event: &EventFields<'_>) -> Result<String, String> {
+        let rendered = self.render_with(event, |text, value| {
+            for letter in value.chars() {
+                match letter {
+                    '&' => text.push_str("&amp;"),
+                    '<' => text.push_str("&lt;"),
+                    '>' => text.push_str("&gt;"),
+                    '"' => text.push_str("&quot;"),
+                    '\'' => text.push_str("&#39;"),
+                    letter => text.push(letter),
+                }
+            }
+        });
+        Ok(rendered?.unwrap_or_default())
+    }
+
+    fn render_with(
+        &self,
+        event: &EventFields<'_>,
+        push_value: impl Fn(&mut String, &str),
+    ) -> Result<Option<String>, String> {
         let mut text = None::<String>;
         for piece in &self.pieces {
             match piece {
                 Piece::Text(literal) => text.get_or_insert_default().push_str(literal),
                 Piece::Field { field, is_optional } => match field.of(event) {
-                    Some(found) => text.get_or_insert_default().push_str(&found),
+                    Some(found) => push_value(text.get_or_insert_default(), &found),
                     None if *is_optional => {}
                     None => return Err(format!("the event has no {}", field.name())),
                 },
+            }
+            if text.as_ref().is_some_and(|text| text.len() > MOST_BYTES) {
+                return Err(format!("the text would have more than {MOST_BYTES} bytes"));
             }
         }
         Ok(text)
@@ -177,6 +216,14 @@ impl Field {
                 _ => return Err(format!("{{{name}}} is no field of an event: {FIELDS}")),
             },
         })
+    }
+
+    fn sample(&self) -> String {
+        match self {
+            Field::Tag(key) => key.clone(),
+            Field::DataAt(path) | Field::MetadataAt(path) => path.join("."),
+            field => format!("{field:?}").to_lowercase(),
+        }
     }
 
     fn name(&self) -> String {

@@ -7,12 +7,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod documents;
 mod export;
 mod files;
 mod http;
 mod kafka;
 mod killed;
 mod lifecycle;
+mod mail;
 mod outbox;
+mod proxy;
 mod receiver;
+mod redis;
 mod support;

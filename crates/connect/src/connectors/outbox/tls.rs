@@ -3,13 +3,10 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use leftfold_api::BoxFuture;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -17,9 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 
 use super::super::ConnectorError;
-
-/// The most bytes of a file with authorities.
-const MOST_BYTES: u64 = 4 << 20;
+use super::super::tls::client_config;
 
 /// Makes connections with TLS.
 #[derive(Clone)]
@@ -28,42 +23,8 @@ pub(super) struct Tls(TlsConnector);
 impl Tls {
     /// Trusts the authorities of a file with PEM, or those of the system.
     pub(super) fn new(authorities: Option<&Path>) -> Result<Self, ConnectorError> {
-        let mut roots = RootCertStore::empty();
-        match authorities {
-            Some(path) => {
-                let unusable = |why: String| {
-                    ConnectorError::unusable(format!("ca: {}: {why}", path.display()))
-                };
-                for certificate in read_certificates(path).map_err(unusable)? {
-                    roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        if roots.is_empty() {
-            let message = "no authority is trusted: name a file with that of PostgreSQL as ca";
-            return Err(ConnectorError::unusable(message));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(ConnectorError::unusable)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Tls(TlsConnector::from(Arc::new(config))))
+        Ok(Tls(TlsConnector::from(client_config(authorities)?)))
     }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > MOST_BYTES {
-        return Err(format!("has {length} bytes, expected at most {MOST_BYTES}"));
-    }
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    found.map_err(|error| format!("expected certificates in PEM: {error}"))
 }
 
 /// The handshake with one server.

@@ -7,8 +7,7 @@ use std::time::Duration;
 use leftfold_postgres_server::Server;
 
 use super::database::{Database, change, connect, has_each_change_once};
-use super::order::Rng;
-use crate::support::World;
+use crate::support::{Rng, World};
 
 /// Writes until it is told to stop, also after the server was gone.
 async fn write_on(url: String, seed: u64, stop: Arc<AtomicBool>) {

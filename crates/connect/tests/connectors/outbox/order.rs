@@ -5,20 +5,7 @@ use std::time::Duration;
 use leftfold_postgres_server::Server;
 
 use super::database::{Database, change, events, has_each_change_once};
-use crate::support::World;
-
-/// A small generator: SplitMix64.
-pub(super) struct Rng(pub(super) u64);
-
-impl Rng {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
+use crate::support::{Rng, World};
 
 /// Writes in transactions that have their id early or late, last long or short, and are partly rolled back.
 async fn write(client: tokio_postgres::Client, seed: u64, transactions: usize) {
