@@ -3,6 +3,7 @@
 //! The programs are those of Debian's package `postgresql`; `cargo xtask test` installs it where it may. PostgreSQL
 //! refuses to run as root: then the account `postgres` or `nobody` runs it.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -18,6 +19,8 @@ use thiserror::Error;
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The settings of each server that are not the usual ones.
+const SETTINGS: &str = "wal_level = logical\nmax_replication_slots = 50\nmax_wal_senders = 50\nmax_connections = 200\n";
 /// How often a server that starts is asked whether it answers.
 const PERIOD: Duration = Duration::from_millis(20);
 
@@ -180,12 +183,20 @@ impl Server {
         self.account.run(&mut command);
         let output = command.output()?;
         match output.status.success() {
-            true => Ok(()),
+            true => self.configure(),
             false => {
                 let reason = String::from_utf8_lossy(&output.stderr).into_owned();
                 Err(ServerError::Program { program: "initdb", reason })
             }
         }
+    }
+
+    /// Sets what `alter system` may change: its log is good for logical replication.
+    fn configure(&self) -> Result<(), ServerError> {
+        let mut file =
+            std::fs::File::options().append(true).open(self.data().join("postgresql.conf"))?;
+        file.write_all(SETTINGS.as_bytes())?;
+        Ok(())
     }
 
     fn data(&self) -> PathBuf {

@@ -111,5 +111,8 @@ pub(crate) enum OutboxAction {
         /// The table, with its schema if it is not on the search path.
         #[arg(long, default_value = "outbox")]
         table: String,
+        /// Also print the SQL of the publication, for a connector with mode = "replication".
+        #[arg(long)]
+        replication: bool,
     },
 }

@@ -143,6 +143,8 @@ const KAFKA: KindInfo =
 const FILE_EXPORT: KindInfo = KindInfo::outgoing("file-export", ONCE, NEVER_PARKED);
 const KAFKA_SOURCE: KindInfo = KindInfo::incoming("kafka-source", NEVER_PARKED);
 const OUTBOX: KindInfo = KindInfo::incoming("outbox", ANY);
+/// A log can't be mended, so nothing waits in it.
+const OUTBOX_LOG: KindInfo = KindInfo::incoming("outbox", NEVER_PARKED);
 const FILES: KindInfo = KindInfo::incoming("files", ANY);
 
 const ALL: [&KindInfo; 8] =
@@ -188,6 +190,7 @@ impl Kind {
             Kind::Mail(_) => &MAIL,
             Kind::Kafka(_) => &KAFKA,
             Kind::KafkaSource(_) => &KAFKA_SOURCE,
+            Kind::Outbox(settings) if settings.reads_log() => &OUTBOX_LOG,
             Kind::Outbox(_) => &OUTBOX,
             Kind::Files(_) => &FILES,
             Kind::FileExport(_) => &FILE_EXPORT,

@@ -37,6 +37,6 @@ pub(crate) use files::Stamp;
 pub use host::{Connectors, MAX_CONNECTORS};
 pub use kind::{Check, Finding};
 pub use leftfold_fold::react::{HeldEvent, Ownership, Why};
-pub use outbox::outbox_sql;
+pub use outbox::{outbox_publication_sql, outbox_sql};
 pub use secret::{SecretRef, Secrets};
 pub use status::{ConnectorPhase, ConnectorStatus, Gauges};

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::super::kind::Check;
 use super::super::{ConnectorError, Secrets};
 use super::session::{answer, connect, get};
-use super::settings::OutboxSettings;
+use super::settings::{Mode, OutboxSettings};
 
 /// The first version with `xid8` and `pg_current_snapshot`.
 const FIRST_VERSION: i32 = 130_000;
@@ -57,10 +57,15 @@ async fn find_all(
         return Ok(());
     }
     check_numbers(&client, &table, check).await?;
-    if check_rights(&client, &table, check).await? {
-        check_rows(&client, &table, check).await?;
+    let needed = settings.needed_rights();
+    let is_readable = check_rights(&client, &table, needed, check).await?;
+    if settings.mode == Mode::Replication {
+        return super::replication::check(&client, settings, secrets, check).await;
     }
-    Ok(())
+    match is_readable {
+        true => check_rows(&client, &table, check).await,
+        false => Ok(()),
+    }
 }
 
 /// Returns whether the columns are as they must be.
@@ -121,10 +126,11 @@ async fn check_numbers(
 async fn check_rights(
     client: &Client,
     table: &str,
+    needed: &[&str],
     check: &mut Check,
 ) -> Result<bool, ConnectorError> {
-    let sql = "select r, has_table_privilege($1::text, r) from unnest(array['select', 'update', 'delete']) r";
-    let rows = answer(client.query(sql, &[&table])).await?;
+    let sql = "select r, has_table_privilege($1::text, r) from unnest($2::text[]) r";
+    let rows = answer(client.query(sql, &[&table, &needed])).await?;
     let mut missing: Vec<String> = Vec::new();
     for row in &rows {
         if !get::<bool>(row, 1)? {
@@ -132,7 +138,7 @@ async fn check_rights(
         }
     }
     let detail = match missing.is_empty() {
-        true => Ok("select, update and delete"),
+        true => Ok(needed.join(", ")),
         false => Err(format!("missing: {}; grant them to the role", missing.join(", "))),
     };
     check.note("rights", detail);

@@ -62,6 +62,7 @@ mod tests {
 
     fn row() -> OutboxRow {
         OutboxRow {
+            xid: None,
             seq: 1,
             id: Some(Uuid::from_u128(7).to_string()),
             aggregate_type: Some("order".to_owned()),

@@ -1,9 +1,13 @@
 //! What the run of an outbox has measured.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use super::super::Gauges;
-use super::rows::Batch;
+use super::super::status::GaugesCell;
+use super::statements::Batch;
 
 /// What the run of an outbox has measured.
 #[derive(Debug, Default)]
@@ -11,20 +15,34 @@ pub(super) struct Measured {
     pub(super) events: u64,
     pub(super) skipped: u64,
     held: u64,
-    /// The age of the oldest row that waited at the last poll, and when that was.
-    polled: Option<(Duration, Instant)>,
+    /// The age of the oldest row that waits, and when it was measured.
+    waiting: Option<(Duration, Instant)>,
 }
 
 impl Measured {
     /// Notes what a poll has found.
     pub(super) fn note(&mut self, batch: &Batch) {
         self.held = batch.held as u64;
-        self.polled = Some((batch.age.unwrap_or_default(), Instant::now()));
+        self.note_age(batch.age.unwrap_or_default());
     }
 
-    pub(super) fn gauges(&self) -> Gauges {
-        // A row that waits becomes older also while no poll ends.
-        let lag = self.polled.map(|(age, at)| match age {
+    /// Notes the age of the oldest row that waits; zero if none does.
+    pub(super) fn note_age(&mut self, age: Duration) {
+        self.waiting = Some((age, Instant::now()));
+    }
+
+    /// Shows what a run measures from now on.
+    pub(super) fn show(measured: &Arc<Mutex<Measured>>, gauges: &GaugesCell) {
+        let shown = measured.clone();
+        gauges.show(move || {
+            let gauges = shown.lock().gauges();
+            Box::pin(std::future::ready(gauges))
+        });
+    }
+
+    fn gauges(&self) -> Gauges {
+        // A row that waits becomes older also while nothing is measured.
+        let lag = self.waiting.map(|(age, at)| match age {
             Duration::ZERO => Duration::ZERO,
             age => age.saturating_add(at.elapsed()),
         });

@@ -74,13 +74,20 @@ pub(super) async fn answer<T>(
     }
 }
 
-/// Returns what a failed connection means. The messages of the server name the account, but never a password.
+/// Returns what a failed connection means.
 fn of_connect(error: &Error) -> ConnectorError {
-    let Some(found) = error.as_db_error() else { return unreachable_now(error) };
-    let message = format!("PostgreSQL refuses the connection: {}", found.message());
-    match found.code().code().get(..2) {
-        // A wrong account, password or database.
-        Some("28" | "3D") => ConnectorError::unusable(message),
+    match error.as_db_error() {
+        Some(found) => of_refused_connection(found.code(), found.message()),
+        None => unreachable_now(error),
+    }
+}
+
+/// Returns what the refusal of a connection means. The messages of the server name the account, but never a password.
+pub(super) fn of_refused_connection(code: &SqlState, message: &str) -> ConnectorError {
+    let message = format!("PostgreSQL refuses the connection: {message}");
+    match code.code().get(..2) {
+        // A wrong account, password or database, or a right that is missing.
+        Some("28" | "3D" | "42") => ConnectorError::unusable(message),
         _ => ConnectorError::unavailable(message),
     }
 }

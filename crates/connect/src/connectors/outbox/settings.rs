@@ -10,7 +10,7 @@ use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use super::super::retry::Span;
 use super::super::{ConnectorError, SecretRef, Secrets};
 use super::stream::StreamTemplate;
-use super::table::TableName;
+use super::table::{MOST_NAME, TableName};
 
 /// Rows of an append, if the definition does not say.
 const BATCH: usize = 500;
@@ -47,6 +47,21 @@ pub(crate) struct OutboxSettings {
     poll: Option<Span>,
     #[serde(default)]
     pub(super) after: After,
+    #[serde(default)]
+    pub(super) mode: Mode,
+    slot: Option<String>,
+    publication: Option<String>,
+}
+
+/// How rows come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    /// The table is read again and again.
+    #[default]
+    Polling,
+    /// PostgreSQL sends what was inserted.
+    Replication,
 }
 
 /// What becomes of a row whose event is in the store.
@@ -58,6 +73,8 @@ pub(super) enum After {
     Delete,
     /// Its column `relayed_at` is set.
     Mark,
+    /// It stays as it is.
+    Keep,
 }
 
 impl OutboxSettings {
@@ -88,11 +105,65 @@ impl OutboxSettings {
         if !POLLS.contains(&self.poll()) {
             return Err("poll: expected 1ms to 1h".to_owned());
         }
-        Ok(())
+        self.check_mode()
+    }
+
+    /// Whether it reads the log of PostgreSQL rather than the table.
+    pub(crate) fn reads_log(&self) -> bool {
+        self.mode == Mode::Replication
+    }
+
+    fn check_mode(&self) -> Result<(), String> {
+        for (name, value) in [("slot", &self.slot), ("publication", &self.publication)] {
+            let Some(value) = value else { continue };
+            if self.mode == Mode::Polling {
+                return Err(format!("{name}: that is of mode = \"replication\""));
+            }
+            let is_fit =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            if !(1..=MOST_NAME).contains(&value.len()) || !value.bytes().all(is_fit) {
+                return Err(format!(
+                    "{name}: {value:?} is no name: expected 1 to {MOST_NAME} small letters, digits and _"
+                ));
+            }
+        }
+        match self.mode {
+            Mode::Polling if self.after == After::Keep => Err(
+                "after: rows that are kept would be read again; that is of mode = \"replication\""
+                    .to_owned(),
+            ),
+            Mode::Replication if self.poll.is_some() => {
+                Err("poll: that is of mode = \"polling\"".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the rights at the table that the role must have.
+    pub(super) fn needed_rights(&self) -> &'static [&'static str] {
+        match self.after {
+            After::Keep => &["select"],
+            After::Delete | After::Mark => &["select", "update", "delete"],
+        }
+    }
+
+    /// Returns the name of the replication slot.
+    pub(super) fn slot(&self) -> String {
+        self.slot.clone().unwrap_or_else(|| self.table.publication().to_ascii_lowercase())
+    }
+
+    /// Returns the name of the publication.
+    pub(super) fn publication(&self) -> String {
+        self.publication.clone().unwrap_or_else(|| self.table.publication())
     }
 
     pub(super) fn batch(&self) -> usize {
-        self.batch.unwrap_or(BATCH)
+        let most = match self.mode {
+            Mode::Polling => usize::MAX,
+            // The place is appended with the rows.
+            Mode::Replication => MOST_BATCH - 1,
+        };
+        self.batch.unwrap_or(BATCH).min(most)
     }
 
     pub(super) fn poll(&self) -> Duration {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::super::ConnectorError;
 
 /// The most bytes of a name in PostgreSQL, which cuts longer ones.
-const MOST_NAME: usize = 63;
+pub(super) const MOST_NAME: usize = 63;
 
 /// The name of a table and its schema. Both are written with their case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,17 +26,43 @@ impl TableName {
         format!("\"{}\".\"{}\"", self.schema, self.table)
     }
 
+    /// Whether this is the name of the table of a schema.
+    pub(super) fn is_of(&self, schema: &str, table: &str) -> bool {
+        self.schema == schema && self.table == table
+    }
+
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Returns the usual name of the table's publication. Publications have no schema.
+    pub(super) fn publication(&self) -> String {
+        match self.schema.as_str() {
+            "public" => fitting(&self.table, "_leftfold"),
+            schema => fitting(&format!("{schema}_{}", self.table), "_leftfold"),
+        }
+    }
+
     /// Returns the name of an index of the table, for SQL.
     fn index(&self, suffix: &str) -> String {
-        let mut base = self.table.clone();
-        if base.len() + suffix.len() > MOST_NAME {
-            // A cut name alone may be that of another table's index, which would then be taken for this one.
-            let digest = Sha256::digest(base.as_bytes());
-            base.truncate(30);
-            base.extend(digest.iter().take(8).map(|byte| format!("{byte:02x}")));
-        }
-        format!("\"{base}{suffix}\"")
+        format!("\"{}\"", fitting(&self.table, suffix))
     }
+}
+
+/// Returns a name with a suffix that PostgreSQL does not cut.
+fn fitting(name: &str, suffix: &str) -> String {
+    let mut base = name.to_owned();
+    if base.len() + suffix.len() > MOST_NAME {
+        // A cut name alone may be that of another table, which would then be taken for this one.
+        let digest = Sha256::digest(base.as_bytes());
+        base.truncate(30);
+        base.extend(digest.iter().take(8).map(|byte| format!("{byte:02x}")));
+    }
+    base + suffix
 }
 
 impl Default for TableName {
@@ -107,6 +133,26 @@ create unique index if not exists {waiting} on {table} (leftfold_seq)
     where relayed_at is null;
 create index if not exists {parked} on {table} (aggregatetype, aggregateid, leftfold_seq)
     where relayed_at is null and leftfold_error is not null;
+"
+    ))
+}
+
+/// Returns the SQL that publishes what is inserted into an outbox, for the mode `replication`. It may run again.
+///
+/// # Errors
+/// The name is none of a table.
+pub fn outbox_publication_sql(table: &str) -> Result<String, ConnectorError> {
+    let name: TableName = table.parse().map_err(ConnectorError::Definition)?;
+    let (table, publication) = (name.quoted(), name.publication());
+    // The inserts into the partitions of a table are published as those into the table.
+    Ok(format!(
+        "-- The publication of the outbox {name}. The server needs wal_level = logical.
+do $$ begin
+    if not exists (select from pg_publication where pubname = '{publication}') then
+        create publication \"{publication}\" for table {table}
+            with (publish = 'insert', publish_via_partition_root = true);
+    end if;
+end $$;
 "
     ))
 }

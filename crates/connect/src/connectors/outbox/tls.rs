@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use leftfold_api::BoxFuture;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
@@ -24,6 +25,19 @@ impl Tls {
     /// Trusts the authorities of a file with PEM, or those of the system.
     pub(super) fn new(authorities: Option<&Path>) -> Result<Self, ConnectorError> {
         Ok(Tls(TlsConnector::from(client_config(authorities)?)))
+    }
+
+    /// Encrypts a connection with the server of a name.
+    pub(super) async fn encrypt(
+        &self,
+        name: &str,
+        socket: TcpStream,
+    ) -> Result<client::TlsStream<TcpStream>, ConnectorError> {
+        let server = ServerName::try_from(name.to_owned()).map_err(ConnectorError::unusable)?;
+        let encrypted = self.0.connect(server, socket).await;
+        encrypted.map_err(|error| {
+            ConnectorError::unavailable(format!("PostgreSQL can't be reached ({error})"))
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::database::{Database, change, connect, has_each_change_once};
 use crate::support::{Rng, World};
 
 /// Writes until it is told to stop, also after the server was gone.
-async fn write_on(url: String, seed: u64, stop: Arc<AtomicBool>) {
+async fn write_on(url: String, seed: u64, end: &'static str, stop: Arc<AtomicBool>) {
     let mut rng = Rng(seed);
     while !stop.load(Ordering::Relaxed) {
         let Ok(client) = connect(&url).await else {
@@ -19,7 +19,7 @@ async fn write_on(url: String, seed: u64, stop: Arc<AtomicBool>) {
         };
         while !stop.load(Ordering::Relaxed) {
             let changes: String = (0..=rng.below(4)).map(|_| change(&seed.to_string())).collect();
-            let sql = format!("begin; {changes} select pg_sleep(0.005); commit");
+            let sql = format!("begin; {changes} select pg_sleep(0.005); {end} commit");
             if client.batch_execute(&sql).await.is_err() {
                 break;
             }
@@ -27,21 +27,22 @@ async fn write_on(url: String, seed: u64, stop: Arc<AtomicBool>) {
     }
 }
 
-struct Writers {
+pub(super) struct Writers {
     stop: Arc<AtomicBool>,
     running: tokio::task::JoinSet<()>,
 }
 
 impl Writers {
-    fn start(url: &str, count: u64) -> Self {
+    /// Starts writers, whose transactions end with a statement.
+    pub(super) fn start(url: &str, count: u64, end: &'static str) -> Self {
         let (stop, mut running) = (Arc::<AtomicBool>::default(), tokio::task::JoinSet::new());
         for seed in 0..count {
-            running.spawn(write_on(url.to_owned(), seed, stop.clone()));
+            running.spawn(write_on(url.to_owned(), seed, end, stop.clone()));
         }
         Writers { stop, running }
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.running.join_all().await;
     }
@@ -52,7 +53,7 @@ impl Writers {
 async fn nothing_is_lost_or_doubled_when_the_relay_is_interrupted() {
     let (mut world, database) = (World::new().await, Database::new().await);
     world.add(&database.definition("on_error = \"stop\"", "batch = 25")).await;
-    let writers = Writers::start(&database.url, 3);
+    let writers = Writers::start(&database.url, 3, "");
     let mut rng = Rng(11);
     for _ in 0..18 {
         // The moment is what is tried; no time is waited for.
@@ -70,7 +71,7 @@ async fn nothing_is_lost_or_doubled_when_postgresql_is_killed() {
     let mut server = Server::start().unwrap();
     let (world, mut database) = (World::new().await, Database::of(&server).await);
     world.add(&database.definition("on_error = \"stop\"", "batch = 25")).await;
-    let writers = Writers::start(&database.url, 3);
+    let writers = Writers::start(&database.url, 3, "");
     let mut rng = Rng(12);
     for round in 1..=2 {
         world.until("out", |it| it.gauges.is_some_and(|gauges| gauges.events > 50)).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use leftfold_api::{EventStore, Query, Read, Recorded};
-use leftfold_connect::connectors::outbox_sql;
+use leftfold_connect::connectors::{outbox_publication_sql, outbox_sql};
 use leftfold_postgres_server::Server;
 use parking_lot::Mutex;
 use tokio_postgres::{Client, NoTls};
@@ -51,6 +51,45 @@ impl Database {
         database.run(&outbox_sql("outbox").unwrap()).await;
         database.run("create table aggregates (id text primary key, n bigint not null)").await;
         database
+    }
+
+    /// Makes a database in the shared server, with a publication.
+    pub(crate) async fn replicated() -> Self {
+        let database = Database::new().await;
+        database.run(&outbox_publication_sql("outbox").unwrap()).await;
+        database
+    }
+
+    /// Returns the name of its slot: those of a server have names of their own.
+    pub(crate) fn slot(&self) -> &str {
+        self.url.rsplit_once('/').unwrap().1
+    }
+
+    /// Returns a definition of one that replicates, with more lines in front of its table and in it.
+    pub(crate) fn replicating(&self, before: &str, inside: &str) -> String {
+        let (url, slot) = (&self.url, self.slot());
+        format!(
+            "name = \"out\"\nkind = \"outbox\"\n{before}\n[outbox]\nurl = \"{url}\"\nmode = \"replication\"\n\
+             slot = \"{slot}\"\n{inside}\n"
+        )
+    }
+
+    /// Waits until the store has as many events as the aggregates have counted, and checks them.
+    pub(crate) async fn until_each_change_is_in(&self, world: &World) -> usize {
+        let coming = async {
+            loop {
+                let counted =
+                    self.number("select coalesce(sum(n), 0)::bigint from aggregates").await;
+                if events(world, "category:order").await.len() as i64 >= counted {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, coming).await.is_err() {
+            panic!("changes do not come: {:?}", world.connectors.status("out").await);
+        }
+        has_each_change_once(world, self).await
     }
 
     pub(crate) async fn connect(&self) -> Client {

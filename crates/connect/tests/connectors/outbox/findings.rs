@@ -5,12 +5,12 @@ use leftfold_connect::connectors::{Check, ConnectorDefinition, ConnectorPhase};
 use super::database::{Database, change};
 use crate::support::{KEY, World};
 
-async fn check(world: &World, text: &str) -> Check {
+pub(super) async fn check(world: &World, text: &str) -> Check {
     world.connectors.test(&ConnectorDefinition::parse(text).unwrap()).await
 }
 
 /// Checks that a finding with these words is not as it must be.
-async fn finds(world: &World, text: &str, part: &str) {
+pub(super) async fn finds(world: &World, text: &str, part: &str) {
     let check = check(world, text).await;
     let is_found =
         |found: &leftfold_connect::connectors::Finding| !found.ok && found.detail.contains(part);
@@ -122,7 +122,12 @@ fn a_wrong_definition_of_an_outbox_is_refused_with_a_sentence() {
         (add("batch = 0"), "expected 1 to 10000"),
         (add("batch = 10001"), "expected 1 to 10000"),
         (add("poll = \"0s\""), "expected 1ms to 1h"),
-        (add("after = \"keep\""), "[outbox]: "),
+        (add("after = \"drop\""), "[outbox]: "),
+        (add("after = \"keep\""), "would be read again"),
+        (add("mode = \"push\""), "[outbox]: "),
+        (add("slot = \"a\""), "of mode = \"replication\""),
+        (add("mode = \"replication\"\nslot = \"A-b\""), "is no name"),
+        (add("mode = \"replication\"\npoll = \"1s\""), "of mode = \"polling\""),
         (valid.replace("[outbox]", "query = \"category:a\"\n[outbox]"), "brings them in"),
         (
             valid.replace("[outbox]", "delivery = \"at-least-once\"\n[outbox]"),

@@ -4,5 +4,6 @@ mod crashes;
 mod database;
 mod findings;
 mod order;
+mod replication;
 mod rows;
 mod tls;

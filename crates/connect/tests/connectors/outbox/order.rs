@@ -8,7 +8,7 @@ use super::database::{Database, change, events, has_each_change_once};
 use crate::support::{Rng, World};
 
 /// Writes in transactions that have their id early or late, last long or short, and are partly rolled back.
-async fn write(client: tokio_postgres::Client, seed: u64, transactions: usize) {
+pub(super) async fn write(client: tokio_postgres::Client, seed: u64, transactions: usize) {
     let mut rng = Rng(seed);
     for _ in 0..transactions {
         let mut sql = String::from("begin;");

@@ -10,7 +10,7 @@ use super::database::{Database, change, has_each_change_once};
 use crate::support::{PATIENCE, World};
 
 /// Gives a server a certificate for this name, and returns the certificate. The server trusts it as an authority.
-async fn encrypt(database: &Database, name: &str) -> String {
+pub(super) async fn encrypt(database: &Database, name: &str) -> String {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     for (file, pem) in [("server.crt", cert.pem()), ("server.key", signing_key.serialize_pem())] {

@@ -1,66 +1,36 @@
 //! Appends the rows of a batch, and takes them away once they are durable.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use leftfold_api::{Append, AppendError, EventStore, Expected, Failure};
+use leftfold_api::EventStore;
 use parking_lot::Mutex;
 
-use super::super::{ConnectorError, OnError};
-use super::event::RowEvent;
-use super::measured::Measured;
-use super::rows::{OutboxRow, OutboxTable};
-use super::stream::StreamTemplate;
+use super::super::super::{ConnectorError, OnError};
+use super::super::append::{Appender, Refusal};
+use super::super::event::RowEvent;
+use super::super::measured::Measured;
+use super::super::rows::OutboxRow;
+use super::super::statements::OutboxTable;
 
 /// Relays batches into a store.
 pub(super) struct Relay<S> {
-    pub(super) store: Arc<S>,
+    pub(super) appender: Appender<S>,
     pub(super) table: OutboxTable,
-    pub(super) stream: StreamTemplate,
     pub(super) on_error: OnError,
     pub(super) connector: String,
     pub(super) measured: Arc<Mutex<Measured>>,
-}
-
-/// Why an append was not made.
-enum Refusal {
-    /// It can't be made as it is.
-    Rows(String),
-    /// The store can't append.
-    Store(ConnectorError),
-}
-
-impl From<AppendError> for Refusal {
-    fn from(error: AppendError) -> Self {
-        match error {
-            // The store goes on by itself when there is space.
-            AppendError::Failure(failure) if failure.is_temporary() => Refusal::of_now(&failure),
-            AppendError::Failure(_) => Refusal::Store(error.into()),
-            _ => Refusal::Rows(error.to_string()),
-        }
-    }
-}
-
-impl Refusal {
-    fn of_now(failure: &Failure) -> Self {
-        Refusal::Store(ConnectorError::unavailable(failure))
-    }
 }
 
 impl<S: EventStore> Relay<S> {
     /// Relays rows. Whatever is interrupted: a row is taken away only after its event is durable, and the event of a row
     /// that is still there is recognised by its id.
     pub(super) async fn relay(&self, rows: &[OutboxRow]) -> Result<(), ConnectorError> {
-        let events: Vec<_> = rows.iter().map(|row| RowEvent::of(row, &self.stream)).collect();
-        if let Some(append) = whole_append(&events) {
-            match self.store.append(append).await.map_err(Refusal::from) {
-                Ok(_) => return self.finish(&rows.iter().collect::<Vec<_>>()).await,
-                Err(Refusal::Store(error)) => return Err(error),
-                // A part is stored already, or a row is refused: one by one shows which.
-                Err(Refusal::Rows(_)) => {}
-            }
+        let events = self.appender.events(rows);
+        match self.appender.append_all(&events, |append| append).await? {
+            true => self.finish(&rows.iter().collect::<Vec<_>>()).await,
+            false => self.relay_singly(rows, events).await,
         }
-        self.relay_singly(rows, events).await
     }
 
     async fn relay_singly(
@@ -75,7 +45,7 @@ impl<S: EventStore> Relay<S> {
                 continue;
             }
             let stream = event.as_ref().map(|event| event.stream.clone()).unwrap_or_default();
-            match self.append_one(event).await {
+            match self.appender.append_one(event).await {
                 Ok(()) => done.push(row),
                 Err(Refusal::Store(error)) => {
                     self.finish(&done).await?;
@@ -92,16 +62,6 @@ impl<S: EventStore> Relay<S> {
             }
         }
         self.finish(&done).await
-    }
-
-    async fn append_one(&self, event: Result<RowEvent, String>) -> Result<(), Refusal> {
-        let event = event.map_err(Refusal::Rows)?;
-        let no_state = || Refusal::Rows("no state of the stream is as expected".to_owned());
-        let expected = event.expected_before(0).ok_or_else(no_state)?;
-        let append =
-            Append::new().event(&event.stream, event.event).expect(&event.stream, expected);
-        self.store.append(append).await?;
-        Ok(())
     }
 
     async fn finish(&self, rows: &[&OutboxRow]) -> Result<(), ConnectorError> {
@@ -135,27 +95,4 @@ impl<S: EventStore> Relay<S> {
             }
         }
     }
-}
-
-/// Returns one append of all rows; `None` if a row is no event, or their expectations differ.
-fn whole_append(events: &[Result<RowEvent, String>]) -> Option<Append> {
-    let mut streams: HashMap<&str, (usize, Expected)> = HashMap::new();
-    let mut append = Append::with_capacity(events.len());
-    for event in events {
-        let event = event.as_ref().ok()?;
-        let (before, expected) = streams.entry(&event.stream).or_default();
-        let found = event.expected_before(*before)?;
-        if found != Expected::Any {
-            if *expected != Expected::Any && *expected != found {
-                return None;
-            }
-            *expected = found;
-        }
-        *before += 1;
-        append = append.event(&event.stream, event.event.clone());
-    }
-    for (stream, (_, expected)) in streams {
-        append = append.expect(stream, expected);
-    }
-    Some(append)
 }

@@ -1,0 +1,8 @@
+//! Rows that come by logical replication.
+
+mod crashes;
+mod findings;
+mod flow;
+mod login;
+mod refused;
+mod slot;
