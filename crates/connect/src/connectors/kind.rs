@@ -201,6 +201,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
+            Kind::Mail(_) => Some(RetryPlan::Schedule(super::mail::usual_schedule())),
             _ => None,
         }
     }

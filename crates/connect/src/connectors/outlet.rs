@@ -1,5 +1,6 @@
 //! Delivers events one by one, in the order of each stream: a reactor whose effect is a delivery.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,8 +44,10 @@ pub(crate) struct Attempt {
 /// Why an event was not delivered, and what to do.
 #[derive(Debug, Clone)]
 pub(crate) enum Undelivered {
-    /// Another attempt may go well; the target may say after which time.
+    /// Another attempt may go well; the target may say after which time. What became of this one is not known.
     Retry(String, Option<Duration>),
+    /// Another attempt may go well, and this one has had no effect: also what is delivered at most once is tried again.
+    NotTaken(String),
     /// No attempt can go well.
     Refused(String),
     /// The target takes no event any more.
@@ -73,6 +76,8 @@ struct Deliverer<O> {
     plan: super::retry::RetryPlan,
     stopper: Arc<Stopper>,
     skipped: Arc<AtomicU64>,
+    /// The attempts that had no effect, of events that are delivered at most once. The reactor counts none of them.
+    not_taken: Mutex<HashMap<Uuid, u32>>,
     connector: String,
 }
 
@@ -80,13 +85,21 @@ impl<O: Outlet> Deliverer<O> {
     async fn handle(&self, cause: Cause) -> Result<Reaction, HandlerError> {
         let event = &cause.event;
         let attempt = Attempt { key: cause.key, number: cause.attempt };
-        let (reason, may_retry, after) = match self.outlet.deliver(event, attempt).await {
+        let delivered = self.outlet.deliver(event, attempt).await;
+        if let (Err(Undelivered::NotTaken(_)), false) = (&delivered, self.may_repeat)
+            && let Some(pause) = self.pause_of_not_taken(cause.key)
+        {
+            return Err(HandlerError::later(later(cause.now, pause)));
+        }
+        self.not_taken.lock().remove(&cause.key);
+        let (reason, may_retry, after) = match delivered {
             Ok(()) => return Ok(Reaction::none()),
             Err(Undelivered::Stop(error)) => {
                 self.stopper.stop(error);
                 return Err(HandlerError::later(cause.now));
             }
             Err(Undelivered::Retry(reason, after)) => (reason, true, after),
+            Err(Undelivered::NotTaken(reason)) => (reason, true, None),
             Err(Undelivered::Refused(reason)) => (reason, false, None),
         };
         if may_retry && self.may_repeat && cause.attempt < self.plan.attempts() {
@@ -115,6 +128,14 @@ impl<O: Outlet> Deliverer<O> {
                 }
             }
         }
+    }
+
+    /// Returns the pause after another attempt that had no effect; `None` after the last one.
+    fn pause_of_not_taken(&self, key: Uuid) -> Option<Duration> {
+        let mut not_taken = self.not_taken.lock();
+        let attempts = not_taken.entry(key).or_default();
+        *attempts += 1;
+        (*attempts < self.plan.attempts()).then(|| self.plan.fixed_pause(*attempts))
     }
 }
 
@@ -151,6 +172,7 @@ pub(crate) async fn run_outlet<S: EventStore + 'static>(
         plan: definition.retry.clone(),
         stopper: stopper.clone(),
         skipped: skipped.clone(),
+        not_taken: Mutex::default(),
         connector: definition.name.clone(),
     });
     let handler = move |cause: Cause| {

@@ -86,6 +86,17 @@ impl RetryPlan {
         }
     }
 
+    /// Returns the pause after this number of attempts, without chance.
+    pub(crate) fn fixed_pause(&self, attempts: u32) -> Duration {
+        match self {
+            RetryPlan::BackOff(retry) => {
+                let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
+                retry.first.saturating_mul(doubled).min(retry.longest)
+            }
+            RetryPlan::Schedule(_) => self.pause(attempts).unwrap_or_default(),
+        }
+    }
+
     /// Returns the retries of the reactor that carries it out.
     pub(crate) fn of_reactor(&self) -> Retry {
         match self {
@@ -141,6 +152,11 @@ mod tests {
         assert_eq!(plan.attempts(), 3);
         assert_eq!(plan.pause(1), Some(Duration::from_secs(5)));
         assert_eq!((plan.pause(2), plan.pause(3)), (Some(Duration::from_secs(300)), None));
+        assert_eq!(plan.fixed_pause(2), Duration::from_secs(300));
+        let [first, longest] = [10, 50].map(Duration::from_millis);
+        let plan = RetryPlan::BackOff(Retry { attempts: 9, first, longest });
+        let pauses = [1, 2, 3, 4, u32::MAX].map(|attempts| plan.fixed_pause(attempts).as_millis());
+        assert_eq!(pauses, [10, 20, 40, 50, 50]);
         let both: RetrySettings = toml::from_str("schedule = []\nattempts = 2").unwrap();
         assert!(both.plan(RetryPlan::Schedule(Vec::new())).is_err());
         let none: RetrySettings = toml::from_str("attempts = 0").unwrap();

@@ -122,11 +122,10 @@ impl Sender {
         for (name, value) in request::own_headers(self.signer.as_ref(), &id, &body) {
             request = request.header(name, value);
         }
-        let answer = request
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| Undelivered::Retry(describe(&error), None))?;
+        let answer = request.body(body).send().await.map_err(|error| match error.is_connect() {
+            true => Undelivered::NotTaken(describe(&error)),
+            false => Undelivered::Retry(describe(&error), None),
+        })?;
         judge(answer).await
     }
 }

@@ -16,6 +16,8 @@ pub(super) fn of_command(error: &Error) -> Undelivered {
     match code(error) {
         Some(code) if OF_ACCOUNT.contains(&code) => Undelivered::Stop(of_account(&text)),
         _ if error.is_permanent() || error.is_client() => Undelivered::Refused(text),
+        // The server says itself that it has not taken the mail.
+        _ if error.is_transient() => Undelivered::NotTaken(text),
         _ => Undelivered::Retry(text, None),
     }
 }

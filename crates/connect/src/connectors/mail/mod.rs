@@ -5,6 +5,8 @@ mod message;
 mod session;
 mod settings;
 
+use std::time::Duration;
+
 use leftfold_api::{Coded, EventStore, Recorded};
 
 use self::session::Pool;
@@ -17,6 +19,15 @@ pub(crate) use self::settings::MailSettings;
 
 /// Mails at a time, if the definition does not say: servers take few connections of one client.
 const IN_FLIGHT: usize = 4;
+
+/// Returns the usual pauses: a server that knows no sender of that name yet says "later" for some minutes to an hour, and
+/// RFC 5321 wants days before a mail is given up.
+pub(crate) fn usual_schedule() -> Vec<Duration> {
+    const HOUR: u64 = 60;
+    let minutes =
+        [1, 5, 15, 30, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, 24 * HOUR, 48 * HOUR];
+    minutes.map(|minutes| Duration::from_secs(60 * minutes)).to_vec()
+}
 
 /// Sends mails.
 struct MailOutlet {

@@ -42,6 +42,24 @@ async fn at_most_once_sends_no_mail_twice() {
     assert_eq!(server.taken().len(), 5);
 }
 
+/// An answer of 4xx says that the server has not taken the mail: no harm is done by another attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_surely_not_taken_is_tried_again_at_most_once_too() {
+    let retry = "[retry]\nfirst = \"5ms\"\nlongest = \"5ms\"\nattempts = 4";
+    let (world, server) = start(retry).await;
+    server.trouble([Trouble::Recipient(450, "greylisted"), Trouble::Content(451, "greylisted")]);
+    world.append("order-1", "OrderPlaced", ANN).await;
+    server.wait_for(1).await;
+    // Attempts end, and the last answer is the reason.
+    server.trouble([Trouble::Recipient(450, "busy"); 4]);
+    world.append("order-2", "OrderPlaced", ANN).await;
+    let parked = world.parked("mail", 1).await;
+    assert!(parked[0].reason.contains("450") && parked[0].stream == "order-2", "{parked:?}");
+    assert_eq!(server.taken().len(), 1);
+    world.connectors.retry("mail", None).await.unwrap();
+    server.wait_for(2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn at_least_once_tries_again_with_the_same_id() {
     let (world, server) = start(REPEAT).await;
