@@ -39,11 +39,16 @@ const NEEDS: [Need; 10] = [
     Need { name: "Go 1.26", used_by: "clients of Kafka", check: clients::go },
     Need { name: "kcat", used_by: "clients of Kafka", check: clients::kcat },
     Need { name: "Java 17, Maven", used_by: "clients of Kafka", check: clients::java },
+    Need { name: "Java 17, Maven", used_by: "connectors", check: opensearch },
     Need { name: "PostgreSQL", used_by: "views in PostgreSQL", check: postgres::check },
     Need { name: "Redis", used_by: "connectors", check: redis::check },
     Need { name: "Python 3.10", used_by: "schemathesis", check: schemathesis::check },
     Need { name: "curl", used_by: "schemathesis", check: curl },
 ];
+
+fn opensearch() -> anyhow::Result<()> {
+    Ok(leftfold_opensearch_server::check()?)
+}
 
 fn curl() -> anyhow::Result<()> {
     match Command::new("curl").arg("--version").stdout(Stdio::null()).status() {
@@ -155,7 +160,8 @@ fn connectors() -> anyhow::Result<()> {
     postgres::prepare()?;
     redis::prepare()?;
     kafka::prepare()?;
-    test(&["--test", "connectors"])
+    leftfold_opensearch_server::prepare()?;
+    test(&["--test", "connectors", "--test", "opensearch"])
 }
 
 /// Runs tests of the workspace; continues after a failure.

@@ -89,6 +89,7 @@ impl ConnectorDefinition {
         }
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         check_name(&file.name)?;
+        Kind::check_name(&file.kind)?;
         let mut tables = file.tables;
         let settings = tables.remove(&file.kind);
         if let Some((other, _)) = tables.first_key_value() {

@@ -16,6 +16,7 @@ use super::mail::MailSettings;
 use super::outbox::OutboxSettings;
 use super::redis::RedisSettings;
 use super::retry::RetryPlan;
+use super::search::SearchSettings;
 use super::status::GaugesCell;
 use super::{ConnectorDefinition, ConnectorError, Delivery, OnError, Secrets};
 
@@ -24,6 +25,8 @@ use super::{ConnectorDefinition, ConnectorError, Delivery, OnError, Secrets};
 pub(crate) enum Kind {
     /// Requests to a web server.
     Http(Box<HttpSettings>),
+    /// Documents of Elasticsearch or OpenSearch.
+    Search(Box<SearchSettings>),
     /// Keys and messages of Redis.
     Redis(Box<RedisSettings>),
     /// Mails by SMTP.
@@ -134,6 +137,7 @@ impl KindInfo {
 
 const HTTP: KindInfo =
     KindInfo::outgoing("http", &[Delivery::AtLeastOnce, Delivery::AtMostOnce], ANY);
+const SEARCH: KindInfo = KindInfo::outgoing("search", &[Delivery::AtLeastOnce], ANY);
 const REDIS: KindInfo =
     KindInfo::outgoing("redis", &[Delivery::AtLeastOnce, Delivery::AtMostOnce], ANY);
 const MAIL: KindInfo =
@@ -147,8 +151,8 @@ const OUTBOX: KindInfo = KindInfo::incoming("outbox", ANY);
 const OUTBOX_LOG: KindInfo = KindInfo::incoming("outbox", NEVER_PARKED);
 const FILES: KindInfo = KindInfo::incoming("files", ANY);
 
-const ALL: [&KindInfo; 8] =
-    [&HTTP, &MAIL, &REDIS, &KAFKA, &KAFKA_SOURCE, &OUTBOX, &FILES, &FILE_EXPORT];
+const ALL: [&KindInfo; 9] =
+    [&HTTP, &SEARCH, &MAIL, &REDIS, &KAFKA, &KAFKA_SOURCE, &OUTBOX, &FILES, &FILE_EXPORT];
 
 /// Reads the settings of a kind, and checks what can be checked without a connection.
 fn settings<T: DeserializeOwned>(
@@ -161,11 +165,25 @@ fn settings<T: DeserializeOwned>(
     Ok(Box::new(settings))
 }
 
+fn unknown(name: &str) -> String {
+    let names: Vec<_> = ALL.iter().map(|kind| kind.name).collect();
+    format!("{name} is no kind of connector: expected {}", names.join(", "))
+}
+
 impl Kind {
+    /// Checks that there is a kind of a name.
+    pub(super) fn check_name(name: &str) -> Result<(), String> {
+        match ALL.iter().any(|kind| kind.name == name) {
+            true => Ok(()),
+            false => Err(unknown(name)),
+        }
+    }
+
     /// Reads the table of a kind.
     pub(super) fn parse(name: &str, table: toml::Value) -> Result<Self, String> {
         let kind = match name {
             "http" => settings(table, HttpSettings::check).map(Kind::Http),
+            "search" => settings(table, SearchSettings::check).map(Kind::Search),
             "redis" => settings(table, RedisSettings::check).map(Kind::Redis),
             "mail" => settings(table, MailSettings::check).map(Kind::Mail),
             "kafka" => settings(table, KafkaSettings::check).map(Kind::Kafka),
@@ -173,11 +191,7 @@ impl Kind {
             "outbox" => settings(table, OutboxSettings::check).map(Kind::Outbox),
             "files" => settings(table, FilesSettings::check).map(Kind::Files),
             "file-export" => settings(table, ExportSettings::check).map(Kind::FileExport),
-            _ => {
-                let names: Vec<_> = ALL.iter().map(|kind| kind.name).collect();
-                let names = names.join(", ");
-                return Err(format!("{name} is no kind of connector: expected {names}"));
-            }
+            _ => return Err(unknown(name)),
         };
         kind.map_err(|why| format!("[{name}]: {why}"))
     }
@@ -186,6 +200,7 @@ impl Kind {
     pub(super) fn info(&self) -> &'static KindInfo {
         match self {
             Kind::Http(_) => &HTTP,
+            Kind::Search(_) => &SEARCH,
             Kind::Redis(_) => &REDIS,
             Kind::Mail(_) => &MAIL,
             Kind::Kafka(_) => &KAFKA,
@@ -201,6 +216,7 @@ impl Kind {
     pub(super) fn usual_retry(&self) -> Option<RetryPlan> {
         match self {
             Kind::Http(_) => Some(RetryPlan::Schedule(super::http::usual_schedule())),
+            Kind::Search(_) => Some(RetryPlan::BackOff(super::search::usual_retry())),
             Kind::Mail(_) => Some(RetryPlan::Schedule(super::mail::usual_schedule())),
             _ => None,
         }
@@ -213,6 +229,7 @@ impl Kind {
             Kind::Files(settings) => super::files::check(settings).await,
             Kind::FileExport(settings) => super::export::check(settings).await,
             Kind::Outbox(settings) => super::outbox::check(settings, secrets).await,
+            Kind::Search(settings) => super::search::check(settings, secrets).await,
             Kind::Redis(settings) => super::redis::check(settings, secrets).await,
             Kind::Mail(settings) => super::mail::check(settings, secrets).await,
             Kind::Kafka(settings) => super::kafka::check(settings, secrets).await,
@@ -230,6 +247,7 @@ impl Kind {
             Kind::Files(settings) => super::files::run(settings, run).await,
             Kind::FileExport(settings) => super::export::run(settings, run).await,
             Kind::Outbox(settings) => super::outbox::run(settings, run).await,
+            Kind::Search(settings) => super::search::run(settings, run).await,
             Kind::Redis(settings) => super::redis::run(settings, run).await,
             Kind::Mail(settings) => super::mail::run(settings, run).await,
             Kind::Kafka(settings) => super::kafka::run(settings, run).await,

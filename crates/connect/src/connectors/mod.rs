@@ -24,6 +24,7 @@ mod outlet;
 mod redis;
 mod requests;
 mod retry;
+mod search;
 mod secret;
 mod socket;
 mod status;

@@ -177,6 +177,28 @@ impl Template {
         }
         Ok(text)
     }
+
+    /// Returns the value for an event: that of one field alone as the JSON that it is, and text otherwise. An optional
+    /// field that the event has not is null.
+    pub(crate) fn value(&self, event: &EventFields<'_>) -> Result<Value, String> {
+        let [Piece::Field { field, is_optional }] = self.pieces.as_slice() else {
+            return self.render(event).map(Value::String);
+        };
+        match field.value_of(event) {
+            Some(value) => Ok(value),
+            None if *is_optional => Ok(Value::Null),
+            None => Err(format!("the event has no {}", field.name())),
+        }
+    }
+
+    /// Whether events with the same text are of one stream: as far as keys are of one category.
+    pub(crate) fn names_stream(&self) -> bool {
+        let names = |piece: &Piece| match piece {
+            Piece::Field { field, .. } => matches!(field, Field::Id | Field::Stream | Field::Key),
+            Piece::Text(_) => false,
+        };
+        self.pieces.iter().any(names)
+    }
 }
 
 impl TryFrom<String> for Template {
@@ -259,20 +281,38 @@ impl Field {
     }
 }
 
+impl Field {
+    fn value_of(&self, fields: &EventFields<'_>) -> Option<Value> {
+        let event = fields.event;
+        match self {
+            Field::Version => Some(event.version().into()),
+            Field::Position => Some(event.position().into()),
+            Field::Data => fields.data().cloned(),
+            Field::DataAt(path) => value_at(fields.data()?, path).cloned(),
+            Field::MetadataAt(path) => value_at(fields.metadata()?, path).cloned(),
+            text => Some(Value::String(text.of(fields)?.into_owned())),
+        }
+    }
+}
+
 const FIELDS: &str = "id, stream, category, key, type, version, position, time, commit_time, correlation, causation, \
      tag.KEY, data, data.NAME or metadata.NAME";
 
 /// Returns the text of a value behind a path: a text as it is, another value as JSON; `None` if it is missing or null.
 fn text_at<'v>(value: &'v Value, path: &[String]) -> Option<Cow<'v, str>> {
+    match value_at(value, path)? {
+        Value::String(text) => Some(text.into()),
+        other => Some(other.to_string().into()),
+    }
+}
+
+/// Returns the value behind a path; `None` if it is missing or null.
+fn value_at<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
     let found = path.iter().try_fold(value, |value, step| match value {
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
         value => value.get(step),
     })?;
-    match found {
-        Value::Null => None,
-        Value::String(text) => Some(text.into()),
-        other => Some(other.to_string().into()),
-    }
+    (!found.is_null()).then_some(found)
 }
 
 #[cfg(test)]
@@ -301,6 +341,28 @@ mod tests {
         ] {
             assert_eq!(render(template).as_deref(), Ok(text), "{template}");
         }
+    }
+
+    #[test]
+    fn a_field_alone_keeps_its_type() {
+        let data = r#"{"who":{"mail":"a@b"},"note":null,"n":17}"#;
+        let event = Cause::of_new("order-1", NewEvent::json("Paid", data.to_owned())).event;
+        let value = |template: &str| {
+            let value = Template::parse(template)?.value(&EventFields::new(&event))?;
+            Ok::<_, String>(value.to_string())
+        };
+        for (template, json) in [
+            ("{data.n}", "17"),
+            ("{version}", "0"),
+            ("{data.who}", r#"{"mail":"a@b"}"#),
+            ("{data}", data),
+            ("{data.note?}", "null"),
+            ("{stream}", r#""order-1""#),
+            ("n{data.n}", r#""n17""#),
+        ] {
+            assert_eq!(value(template).as_deref(), Ok(json), "{template}");
+        }
+        assert!(value("{data.note}").unwrap_err().contains("no data.note"));
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn a_wrong_definition_is_refused_with_a_sentence() {
         ("https://example.com", "https://me:pw@example.com", "would be stored"),
         ("https://example.com", "http://169.254.169.254/", "allow_private"),
         ("[http]", "in_flight = 0\n[http]", "in_flight: expected 1 to"),
+        ("[http]\n", "[http]\nbatch = 0\n", "batch: expected 1 to 1000"),
         ("[http]", "delivery = \"exactly-once\"\n[http]", "delivery: for a connector of the kind"),
         ("[http]", "[retry]\nattempts = 0\n[http]", "retry.attempts is 0"),
         ("[http]\n", "[http]\nsecret = \"hunter2\"\n", "not the secret itself"),

@@ -19,4 +19,5 @@ mod outbox;
 mod proxy;
 mod receiver;
 mod redis;
+mod search;
 mod support;

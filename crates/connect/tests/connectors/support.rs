@@ -86,9 +86,18 @@ impl World {
 
     /// Waits until a connector has this number of parked events.
     pub(crate) async fn parked(&self, name: &str, count: usize) -> Vec<HeldEvent> {
+        self.listed(name, false, count).await
+    }
+
+    /// Waits until a connector has this number of events that are parked, or are tried again by themselves.
+    pub(crate) async fn held(&self, name: &str, count: usize) -> Vec<HeldEvent> {
+        self.listed(name, true, count).await
+    }
+
+    async fn listed(&self, name: &str, all: bool, count: usize) -> Vec<HeldEvent> {
         let looking = async {
             loop {
-                let parked = self.connectors.parked(name, false).await.unwrap();
+                let parked = self.connectors.parked(name, all).await.unwrap();
                 if parked.len() == count {
                     return parked;
                 }

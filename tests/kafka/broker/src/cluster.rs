@@ -2,15 +2,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::directory::Directory;
+use leftfold_java::{Directory, Java, JavaError, Lifetime};
 use leftfold_ports::Port;
 
 use crate::error::BrokerError;
 use crate::jars;
-use crate::java::Java;
 use crate::node::{Node, Plan};
 use crate::options::Options;
-use crate::process::Lifetime;
+
+/// The directory of all clusters, below the system's temporary directory.
+const FAMILY: &str = "leftfold-kafka";
 
 /// The node id of the controller, where it is a process of its own.
 pub(crate) const CONTROLLER: i32 = 100;
@@ -54,7 +55,7 @@ struct Common<'a> {
 impl Cluster {
     /// Starts a cluster that ends at the latest with this process.
     pub fn start(options: &Options) -> Result<Self, BrokerError> {
-        Self::attempt(options, Lifetime::WithParent, Directory::create)
+        Self::attempt(options, Lifetime::WithParent, || Directory::create(FAMILY))
     }
 
     /// Starts a cluster in this directory that outlives this process.
@@ -65,7 +66,7 @@ impl Cluster {
     fn attempt(
         options: &Options,
         lifetime: Lifetime,
-        directory: impl Fn() -> Result<Directory, BrokerError>,
+        directory: impl Fn() -> Result<Directory, JavaError>,
     ) -> Result<Self, BrokerError> {
         let java = Java::find()?;
         let started = Instant::now();

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use leftfold_java::{entries, running_in};
 use rustix::process::{Signal, kill_process};
 
 use crate::cluster::{Cluster, Timings};
-use crate::directory::entries;
 use crate::error::BrokerError;
 use crate::options::Options;
-use crate::process;
 
 /// A cluster that runs, or has run, in a directory.
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ pub fn find(directory: &Path) -> Option<ClusterInfo> {
     let mut nodes: Vec<_> = node_directories(directory)
         .map(|node| {
             let name = node.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (name, process::running_in(&node).map(|pid| pid.as_raw_nonzero().get()))
+            (name, running_in(&node).map(|pid| pid.as_raw_nonzero().get()))
         })
         .collect();
     nodes.sort();
@@ -61,7 +60,7 @@ fn node_directories(directory: &Path) -> impl Iterator<Item = std::path::PathBuf
 fn kill_all(directory: &Path) {
     for node in node_directories(directory) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while let Some(pid) = process::running_in(&node)
+        while let Some(pid) = running_in(&node)
             && Instant::now() < deadline
         {
             // A failure means that the process has just ended; the loop checks again.

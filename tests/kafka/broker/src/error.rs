@@ -2,42 +2,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use leftfold_java::JavaError;
 use thiserror::Error;
 
 /// The error of starting or controlling a broker.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// No Java, or one that is too old.
-    #[error(
-        "Kafka's broker needs Java 17 or newer, but {found}; install it (Debian and Ubuntu: \
-         apt-get install openjdk-17-jre-headless; macOS: brew install openjdk; or adoptium.net) and \
-         put it on the PATH or into JAVA_HOME"
-    )]
-    Java {
-        /// The Java that was found.
-        found: String,
-    },
+    /// No Java, no jars, or a process that can't be started.
+    #[error(transparent)]
+    Java(#[from] JavaError),
     /// The named version of Kafka is none.
     #[error(
         "LEFTFOLD_KAFKA_VERSION is {0:?}, expected a version of Apache Kafka such as 4.3.1; \
          remove it to get the version that the tests pin"
     )]
     Version(String),
-    /// No Maven, and the jars are not in the cache.
-    #[error(
-        "the broker's jars are fetched by Maven, and `mvn` is not on the PATH; install it (Debian \
-         and Ubuntu: apt-get install maven; macOS: brew install maven; or maven.apache.org)"
-    )]
-    Maven,
-    /// Maven could not fetch the jars.
-    #[error("Maven could not fetch the broker's jars; its last lines (log: {log}):\n{tail}")]
-    Jars {
-        /// The file with Maven's output.
-        log: PathBuf,
-        /// The last lines of it.
-        tail: String,
-    },
     /// A node ended while it was starting.
     #[error("{node} ended while starting (log: {log}); its last lines:\n{tail}")]
     Ended {

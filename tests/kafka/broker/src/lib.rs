@@ -21,14 +21,13 @@
 
 mod cluster;
 pub mod detached;
-mod directory;
 mod error;
 mod jars;
-mod java;
 mod node;
 mod options;
 mod probe;
-mod process;
+
+use leftfold_java::Java;
 
 pub use cluster::{Cluster, Timings};
 pub use error::BrokerError;
@@ -39,17 +38,18 @@ pub use options::{Listener, Options, Tuning};
 /// Checks that the machine has what brokers need: Java, and Maven unless the jars are in the cache.
 /// Fetches nothing.
 pub fn check() -> Result<(), BrokerError> {
-    java::Java::find().and_then(|_| jars::check())
+    Java::find()?;
+    jars::check()
 }
 
 /// Finds Java, and fetches the jars if they are not in the cache.
 pub fn prepare() -> Result<(), BrokerError> {
-    java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())
+    jars::directory(&Java::find()?).map(drop)
 }
 
 /// Returns a command that runs Java with the broker's jars, which hold Kafka's own client too.
 pub fn java() -> Result<std::process::Command, BrokerError> {
-    let java = java::Java::find()?;
+    let java = Java::find()?;
     let mut command = std::process::Command::new(java.program());
     command.arg("-cp").arg(jars::directory(&java)?.join("*"));
     Ok(command)

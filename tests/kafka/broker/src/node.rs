@@ -5,13 +5,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use leftfold_java::{Lifetime, Process, note, tail};
 use leftfold_ports::Port;
 use rustix::process::Signal;
 
 use crate::error::BrokerError;
-use crate::jars::tail;
 use crate::probe;
-use crate::process::{self, Lifetime, Process};
 
 /// The pause between two probes of a starting node.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
@@ -85,7 +84,7 @@ impl Node {
 
     /// Kills the process with `SIGKILL`. Does nothing if it is dead.
     pub fn kill(&self) -> Result<(), BrokerError> {
-        self.process().take().map_or(Ok(()), Process::kill)
+        Ok(self.process().take().map_or(Ok(()), Process::kill)?)
     }
 
     /// Pauses the process with `SIGSTOP`; its connections stay open.
@@ -107,7 +106,7 @@ impl Node {
 
     pub(crate) fn start(&self) -> Result<(), BrokerError> {
         let process = Process::start(&self.java, &self.log(), self.lifetime)?;
-        let note = process::note(&self.directory);
+        let note = note(&self.directory);
         fs::write(&note, process.number().to_string()).map_err(BrokerError::at(&note))?;
         *self.process() = Some(process);
         Ok(())
@@ -155,7 +154,7 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), BrokerError> {
-        self.process().as_ref().map_or(Ok(()), |process| process.signal(signal))
+        Ok(self.process().as_ref().map_or(Ok(()), |process| process.signal(signal))?)
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {

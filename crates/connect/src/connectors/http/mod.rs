@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+pub(super) mod client;
 mod request;
 mod sender;
 
@@ -14,7 +15,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use self::address::check_host;
-use self::answer::describe;
+use self::client::{describe, parse_url};
 use self::sender::{Batched, Sender, Single};
 use super::definition::MOST_IN_FLIGHT;
 use super::kind::{Check, Run};
@@ -115,15 +116,7 @@ impl HttpSettings {
     }
 
     fn parsed_url(&self) -> Result<Url, String> {
-        let url: Url = self.url.parse().map_err(|error| format!("url: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("url: expected http:// or https://".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "url: a name or password in it would be stored; use secret_headers".to_owned()
-            );
-        }
+        let url = parse_url(&self.url, "secret_headers")?;
         check_host(&url, self.allow_private)?;
         Ok(url)
     }
@@ -161,7 +154,7 @@ pub(crate) async fn check(settings: &HttpSettings, secrets: &Secrets) -> Check {
     let asked = sender.client.request(reqwest::Method::OPTIONS, sender.url.clone()).send().await;
     let found = asked
         .map(|answer| format!("answers {}", answer.status()))
-        .map_err(|error| describe(&error));
+        .map_err(|error| describe(&error, "the receiver"));
     check.note(format!("the receiver {}", sender.url.host_str().unwrap_or_default()), found);
     check
 }

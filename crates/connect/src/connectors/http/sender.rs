@@ -8,7 +8,8 @@ use reqwest::{Client, Url};
 use sha2::{Digest, Sha256};
 
 use super::address::PublicOnly;
-use super::answer::{describe, judge};
+use super::answer::judge;
+use super::client::{client_builder, describe};
 use super::request::{self, Signer};
 use super::{HttpSettings, REQUESTS, TIMEOUT};
 use crate::connectors::batch::{BatchLimits, Batches, Delivered};
@@ -44,14 +45,7 @@ impl Sender {
         let invalid = |what: String| ConnectorError::Definition(what);
         let url = settings.parsed_url().map_err(invalid)?;
         let timeout = settings.timeout.map_or(TIMEOUT, |timeout| timeout.0);
-        // Another one may be installed already.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            // A redirect may lead to an address that is not allowed.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(timeout)
-            .user_agent(concat!("leftfold/", env!("CARGO_PKG_VERSION")));
+        let mut client = client_builder(timeout);
         if !settings.allow_private {
             client = client.dns_resolver(PublicOnly);
         }
@@ -123,8 +117,8 @@ impl Sender {
             request = request.header(name, value);
         }
         let answer = request.body(body).send().await.map_err(|error| match error.is_connect() {
-            true => Undelivered::NotTaken(describe(&error)),
-            false => Undelivered::Retry(describe(&error), None),
+            true => Undelivered::NotTaken(describe(&error, "the receiver")),
+            false => Undelivered::Retry(describe(&error, "the receiver"), None),
         })?;
         judge(answer).await
     }

@@ -28,7 +28,7 @@ fn a_wrong_definition_is_refused_with_a_sentence() {
         ("text =", "headers = { Content-Type = \"x\" }\ntext =", "set by the connector itself"),
         ("text =", "headers = { \"x y\" = \"x\" }\ntext =", "no name of a header"),
         ("text =", "reply_to = \"nobody\"\ntext =", "no address"),
-        ("[mail]", "delivery = \"exactly-once\"\n[mail]", "can't promise that"),
+        ("[mail]", "delivery = \"exactly-once\"\n[mail]", "delivery: for a connector of the kind"),
     ] {
         let refused = ConnectorDefinition::parse(&valid.replace(from, to)).unwrap_err().to_string();
         assert!(refused.contains(part) && !refused.contains("hunter2"), "{to}: {refused}");

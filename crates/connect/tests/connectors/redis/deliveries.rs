@@ -149,7 +149,11 @@ fn a_wrong_definition_is_refused_with_a_sentence() {
         ("delete =", "message = \"x\"\ndelete =", "of a rule with publish"),
         ("set =", "expire = \"0s\"\nset =", "expire: expected"),
         ("types = [\"OrderChanged\"]", "types = []", "types: expected"),
-        ("[redis]", "delivery = \"exactly-once\"\n[redis]", "can't promise that"),
+        (
+            "[redis]",
+            "delivery = \"exactly-once\"\n[redis]",
+            "delivery: for a connector of the kind",
+        ),
     ] {
         let refused = ConnectorDefinition::parse(&valid.replacen(from, to, 1)).unwrap_err();
         let refused = refused.to_string();

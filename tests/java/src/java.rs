@@ -1,36 +1,56 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::error::BrokerError;
+use crate::error::JavaError;
 
 const OLDEST: u32 = 17;
 
-/// The Java of the brokers: that of `JAVA_HOME`, or else the one on the `PATH`.
+/// The Java that runs servers: that of `JAVA_HOME`, or else the one on the `PATH`.
 #[derive(Debug, Clone)]
-pub(crate) struct Java {
+pub struct Java {
     home: Option<PathBuf>,
 }
 
 impl Java {
-    pub(crate) fn find() -> Result<Self, BrokerError> {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// There is none, or it is too old.
+    pub fn find() -> Result<Self, JavaError> {
         let home = std::env::var_os("JAVA_HOME").map(PathBuf::from).filter(|home| home.is_dir());
         let java = Java { home };
         let output = Command::new(java.program()).arg("-version").stdin(Stdio::null()).output();
-        let output = output.map_err(|_| BrokerError::Java { found: "there is none".to_owned() })?;
+        let output = output.map_err(|_| JavaError::Java { found: "there is none".to_owned() })?;
         let text = String::from_utf8_lossy(&output.stderr);
         let line = text.lines().find(|line| line.contains("version")).unwrap_or_default();
         match major(line) {
             Some(version) if version >= OLDEST => Ok(java),
-            _ => Err(BrokerError::Java { found: format!("what was found is `{line}`") }),
+            _ => Err(JavaError::Java { found: format!("what was found is `{line}`") }),
         }
     }
 
-    pub(crate) fn home(&self) -> Option<&Path> {
+    /// Returns its directory, if `JAVA_HOME` names it.
+    pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
 
-    pub(crate) fn program(&self) -> PathBuf {
-        self.home.as_ref().map_or_else(|| "java".into(), |home| home.join("bin/java"))
+    /// Returns the program `java`.
+    pub fn program(&self) -> PathBuf {
+        self.tool("java")
+    }
+
+    /// Returns the program `javac`, which a JDK has and a JRE has not.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn compiler(&self) -> Result<PathBuf, JavaError> {
+        let compiler = self.tool("javac");
+        let output = Command::new(&compiler).arg("-version").stdin(Stdio::null()).output();
+        output.map(|_| compiler).map_err(|_| JavaError::Compiler)
+    }
+
+    fn tool(&self, name: &str) -> PathBuf {
+        self.home.as_ref().map_or_else(|| name.into(), |home| home.join("bin").join(name))
     }
 }
 

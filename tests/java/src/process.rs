@@ -1,6 +1,6 @@
 //! Starts, signals and ends one Java process.
 //!
-//! A test program may be killed at any moment, and its brokers must not outlive it. So a small shell
+//! A test program may be killed at any moment, and its servers must not outlive it. So a small shell
 //! script, the watchdog, runs between them. It holds the reading end of a pipe whose other end only
 //! the test program has, and kills Java when that pipe closes, however the program ended.
 
@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::error::BrokerError;
+use crate::error::JavaError;
 
 /// Descriptor 3 is the pipe; Java must not inherit it. The script prints only Java's process id.
 const WATCHDOG: &str = r#"
@@ -28,18 +28,18 @@ kill "$watchdog" 2>/dev/null
 exit "$code"
 "#;
 
-/// The lifetime of a node.
+/// The lifetime of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lifetime {
+pub enum Lifetime {
     /// Until this process ends.
     WithParent,
-    /// Until `kafka down`.
+    /// Until it is stopped.
     Detached,
 }
 
 /// A running Java process.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     /// The shell, or Java itself if it is detached.
     child: Child,
     java: Pid,
@@ -48,16 +48,15 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts Java and appends its output to `log`.
-    pub(crate) fn start(
-        java: &[String],
-        log: &Path,
-        lifetime: Lifetime,
-    ) -> Result<Self, BrokerError> {
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn start(java: &[String], log: &Path, lifetime: Lifetime) -> Result<Self, JavaError> {
         let started = match lifetime {
             Lifetime::WithParent => Self::watched(java, log),
             Lifetime::Detached => Self::detached(java, log),
         };
-        started.map_err(BrokerError::io("starting a broker"))
+        started.map_err(JavaError::io("starting Java"))
     }
 
     fn watched(java: &[String], log: &Path) -> std::io::Result<Self> {
@@ -84,25 +83,33 @@ impl Process {
         Ok(Process { child, java, _watchdog: None })
     }
 
-    pub(crate) fn number(&self) -> i32 {
+    /// Returns the process id of Java.
+    pub fn number(&self) -> i32 {
         self.java.as_raw_nonzero().get()
     }
 
     /// Returns the exit status, or `None` if the process runs.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) -> Result<(), BrokerError> {
+    /// Sends a signal to Java.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<(), JavaError> {
         let sent = kill_process(self.java, signal).map_err(std::io::Error::from);
-        sent.map_err(BrokerError::io("signalling a broker"))
+        sent.map_err(JavaError::io("signalling Java"))
     }
 
     /// Sends `SIGKILL` and waits for the end of the process.
-    pub(crate) fn kill(mut self) -> Result<(), BrokerError> {
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill(mut self) -> Result<(), JavaError> {
         if self.ended().is_none() {
             self.signal(Signal::KILL)?;
-            self.child.wait().map_err(BrokerError::io("waiting for a broker to end"))?;
+            self.child.wait().map_err(JavaError::io("waiting for Java to end"))?;
         }
         Ok(())
     }
@@ -114,14 +121,14 @@ fn pid(text: &str) -> std::io::Result<Pid> {
 }
 
 /// Returns the file that holds a node's process id.
-pub(crate) fn note(node: &Path) -> PathBuf {
+pub fn note(node: &Path) -> PathBuf {
     node.join("pid")
 }
 
 /// Returns the process that runs in this node's directory, or `None`.
 ///
 /// Process ids are reused, so the command line of the process must name the directory.
-pub(crate) fn running_in(node: &Path) -> Option<Pid> {
+pub fn running_in(node: &Path) -> Option<Pid> {
     let number = pid(&fs::read_to_string(note(node)).ok()?).ok()?;
     let raw = number.as_raw_nonzero().to_string();
     let output = Command::new("ps").args(["-o", "command=", "-p", &raw]).output();
@@ -135,7 +142,7 @@ pub(crate) fn running_in(node: &Path) -> Option<Pid> {
 }
 
 /// Kills a process that an earlier test program left running in this node's directory.
-pub(crate) fn kill_stale(node: &Path) {
+pub fn kill_stale(node: &Path) {
     if let Some(stale) = running_in(node) {
         // A failure means that it has just ended.
         _ = kill_process(stale, Signal::KILL);
