@@ -62,6 +62,16 @@ pub fn reads_of_files() -> u64 {
     line.and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
+/// Returns a client for HTTP without proxies. Its TLS needs a provider, even if no address has TLS.
+///
+/// # Errors
+/// The client can't be made.
+pub fn http_client() -> reqwest::Result<reqwest::Client> {
+    // Another one may be installed already.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build()
+}
+
 /// Returns the median, the least and the greatest value.
 pub fn spread(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);

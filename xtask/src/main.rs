@@ -42,6 +42,11 @@ cargo xtask bench folds     commands beside bare appends, entities' memory, load
 cargo xtask bench views     SQL views beside the same work by hand, in SQLite and PostgreSQL: catching up, lag,
                             the table events, appends, live queries; one of them: sqlite, postgres, events,
                             appends, live; a number scales the sizes, as 0.05 to check that it works
+cargo xtask bench connectors
+                            connectors beside the same by hand: events a second, and the times of single events; a
+                            number scales the sizes, as 0.01 to check that it works, a second one is the number of
+                            rounds, and names of rows choose some: kafka, kafka-cloudevents, outbox, http, http-batch,
+                            redis, search, file-export
 cargo xtask bench kafka     the listener for Kafka's clients beside Apache Kafka, with and without a flush for
                             each message: produce, consume, end to end, memory, start; a number scales the
                             sizes, as 0.05 to check that it works, a second one is the number of rounds,

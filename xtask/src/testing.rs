@@ -32,7 +32,7 @@ struct Need {
     check: fn() -> anyhow::Result<()>,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need { name: "Java 17, Maven", used_by: "the tests on Kafka", check: kafka::check },
     Need { name: "Python 3.10", used_by: "clients of Kafka", check: clients::python },
     Need { name: "Node.js 18, npm", used_by: "clients of Kafka", check: clients::node },

@@ -59,7 +59,7 @@ struct LiveQuery {
 impl LiveQuery {
     /// Adds a view, and follows the answer to a question of it.
     async fn begin(served: &ServerProcess) -> anyhow::Result<Self> {
-        let (http, url) = (reqwest::Client::new(), served.url());
+        let (http, url) = (leftfold_bench::http_client()?, served.url());
         let add = http.post(format!("{url}/v1/views")).header("content-type", "application/sql");
         add.body(view_file("orders", 1)).send().await?.error_for_status()?;
         let follow = http.get(format!("{url}/v1/query/live")).query(&[("sql", SQL)]);
