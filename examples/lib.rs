@@ -10,6 +10,8 @@ pub mod composite;
 pub mod customers;
 #[path = "error-processor/mod.rs"]
 pub mod error_processor;
+#[path = "in-step/mod.rs"]
+pub mod in_step;
 pub mod invoices;
 #[path = "kafka-consumers/mod.rs"]
 pub mod kafka_consumers;

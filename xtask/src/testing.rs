@@ -161,7 +161,7 @@ fn connectors() -> anyhow::Result<()> {
     redis::prepare()?;
     kafka::prepare()?;
     leftfold_opensearch_server::prepare()?;
-    test(&["--test", "connectors", "--test", "opensearch"])
+    test(&["--test", "connectors", "--test", "opensearch", "--test", "in-step"])
 }
 
 /// Runs tests of the workspace; continues after a failure.
