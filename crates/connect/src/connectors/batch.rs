@@ -70,6 +70,15 @@ impl<T> Batches<T> {
         }
     }
 
+    /// Delivers something in a request of its own, which takes its turn with those of the batches.
+    pub(crate) async fn alone<F: Future<Output = Delivered>>(
+        &self,
+        send: impl FnOnce() -> F,
+    ) -> Delivered {
+        let _turn = self.turns.acquire().await;
+        send().await
+    }
+
     fn next_batch(&self) -> (Vec<T>, Vec<oneshot::Sender<Delivered>>) {
         let (mut items, mut answers, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut waiting = self.waiting.lock();

@@ -27,6 +27,9 @@ pub enum ConnectorError {
     /// The other side is not as it must be, and does not get better by itself.
     #[error("{0}")]
     Unusable(String),
+    /// Another run of the connector has taken its place in the target.
+    #[error("{0}")]
+    Overtaken(String),
     /// An event could not be delivered, and the connector stops at such.
     #[error("{stream}@{version}: {reason}; mend it, then resume the connector")]
     Event {
@@ -60,6 +63,14 @@ impl ConnectorError {
         ConnectorError::Unavailable(what.to_string())
     }
 
+    /// Whether another run of the connector has stopped this one.
+    pub(super) fn is_overtaken(&self) -> bool {
+        matches!(
+            self,
+            ConnectorError::Overtaken(_) | ConnectorError::Reactor(ReactorError::Overtaken { .. })
+        )
+    }
+
     /// Makes the error of a target that must be changed by its operator.
     pub(crate) fn unusable(what: impl std::fmt::Display) -> Self {
         ConnectorError::Unusable(what.to_string())
@@ -73,7 +84,7 @@ impl Coded for ConnectorError {
             ConnectorError::Name { code, .. } => code,
             ConnectorError::Secret(_) => "connector_secret_missing",
             ConnectorError::Unavailable(_) => "connector_unavailable",
-            ConnectorError::Unusable(_) => "connector_unusable",
+            ConnectorError::Unusable(_) | ConnectorError::Overtaken(_) => "connector_unusable",
             ConnectorError::Event { .. } => "connector_event_refused",
             ConnectorError::Invalid(error) => error.code,
             ConnectorError::Read(error) => error.code(),

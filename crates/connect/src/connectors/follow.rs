@@ -83,7 +83,7 @@ impl<S: EventStore + 'static> Follower<S> {
             let connector = &self.entry.name;
             match ended {
                 Ok(()) => {}
-                Err(error) if error.can_retry() => {
+                Err(error) if error.can_retry() || self.is_late_predecessor(&error) => {
                     tracing::warn!(%connector, %error, "a connector is tried again");
                     self.set(ConnectorPhase::Retrying, Some(error));
                 }
@@ -105,6 +105,11 @@ impl<S: EventStore + 'static> Follower<S> {
             let partition = partition_of(&stream_of(&self.entry.name), ownership.partitions());
             ownership.serves(partition)
         })
+    }
+
+    /// Whether an error tells of a run at another node that has not ended yet though the connector is here now.
+    fn is_late_predecessor(&self, error: &ConnectorError) -> bool {
+        self.inner.ownership.is_some() && error.is_overtaken()
     }
 
     /// Waits until it is no more as it was: run by this process, or by another one.

@@ -21,6 +21,11 @@ use super::{ConnectorError, Delivery, OnError};
 
 /// How long one delivery may take, whatever its target does.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// The same where deliveries wait for their turn in a batch. Each request has a limit of its own.
+const BATCHED_TIME_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// What may be held up at a time: waiting for another attempt, or parked. The state of all of them is one event, together
+/// with the reasons, so it must be far below the largest append.
+const MOST_HELD: usize = 20_000;
 
 /// Where events are delivered.
 pub(crate) trait Outlet: Send + Sync + 'static {
@@ -146,12 +151,18 @@ pub(crate) struct Pace {
     pub(crate) in_flight: usize,
     /// What is delivered one after the other.
     pub(crate) lanes: Lanes,
+    pub(crate) time_limit: Duration,
 }
 
 impl Pace {
     /// Returns the pace of deliveries in the order of each stream.
     pub(crate) fn by_stream(in_flight: usize) -> Self {
-        Pace { in_flight, lanes: Lanes::ByStream }
+        Pace { in_flight, lanes: Lanes::ByStream, time_limit: TIME_LIMIT }
+    }
+
+    /// Returns the pace of deliveries that wait for their turn in a batch.
+    pub(crate) fn batched(in_flight: usize) -> Self {
+        Pace { time_limit: BATCHED_TIME_LIMIT, ..Pace::by_stream(in_flight) }
     }
 }
 
@@ -186,12 +197,13 @@ pub(crate) async fn run_outlet<S: EventStore + 'static>(
     let mut limits = ReactorLimits::default();
     limits.in_flight = definition.in_flight.unwrap_or(pace.in_flight);
     limits.queued = limits.queued.max(2 * limits.in_flight);
+    limits.held_lanes = MOST_HELD;
     let reactor = Reactor::new(run.progress.clone(), run.query(), run.store.clone(), handler)
         .guarantee(guarantee)
         .lanes(pace.lanes)
         .retry(definition.retry.of_reactor())
         .limits(limits)
-        .time_limit(TIME_LIMIT)
+        .time_limit(pace.time_limit)
         .starts_after(run.start.clone());
     let status = reactor.status();
     run.gauges.show(move || {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use leftfold_api::{Append, Engine, EventStore, NewEvent};
-use leftfold_server::{Config, EngineKind, Server};
+use leftfold_api::{Append, ClusterPartition, ClusterStatus, Engine, EventStore, NewEvent};
+use leftfold_server::Server;
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::engine::HookedEngine;
 use crate::support::{Served, client, config, store};
 use crate::views::{ANN, World as Accounts, code, text_of};
 
@@ -244,19 +245,37 @@ async fn connectors_survive_a_restart_of_the_server() {
     assert_eq!(found["phase"], "running");
 }
 
-/// All nodes of a cluster would run them, and a restored copy would deliver beside the original.
+/// A restored copy would deliver beside the original.
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_of_clusters_and_servers_that_are_told_so_run_no_connectors() {
-    let changes: [fn(&mut Config); 2] =
-        [|config| config.engine = EngineKind::Kafka, |config| config.connectors = false];
-    for change in changes {
-        let mut config = config();
-        change(&mut config);
-        let running = Server::start(config, store() as Arc<dyn Engine>).await.unwrap();
-        let served = Served { running, client: client() };
-        let answer = toml(&served, Method::GET, "/v1/connectors", "").await;
-        assert_eq!(code(&answer), (503, "connectors_stopped"));
-    }
+async fn a_server_that_is_told_so_runs_no_connectors() {
+    let mut config = config();
+    config.connectors = false;
+    let running = Server::start(config, store() as Arc<dyn Engine>).await.unwrap();
+    let served = Served { running, client: client() };
+    let answer = toml(&served, Method::GET, "/v1/connectors", "").await;
+    assert_eq!(code(&answer), (503, "connectors_stopped"));
+}
+
+/// A node that does not own the definition takes it, and says that another one runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_a_connector_and_does_not_run_it() {
+    let mut status = ClusterStatus::new("shop", "n1");
+    let mut partition = ClusterPartition::new(0);
+    partition.role = "standby";
+    status.partitions.push(partition);
+    let engine = Arc::new(HookedEngine::of_cluster(store(), status));
+    let running = Server::start(config(), engine as Arc<dyn Engine>).await.unwrap();
+    let served = Served { running, client: client() };
+    let hook = "name = \"a\"\nkind = \"http\"\nquery = \"category:order\"\n[http]\nurl = \"https://example.com\"\n";
+    let adding = async {
+        while toml(&served, Method::POST, "/v1/connectors", hook).await.0 != 201 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        while toml(&served, Method::GET, "/v1/connectors/a", "").await.1["phase"] != "elsewhere" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, adding).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,7 +131,7 @@ pub(crate) async fn run<S: EventStore + 'static>(
     match settings.batch {
         None => run_outlet(run, Single(sender), Pace::by_stream(IN_FLIGHT)).await,
         Some(events) => {
-            let pace = Pace::by_stream(events.saturating_mul(REQUESTS).min(MOST_IN_FLIGHT));
+            let pace = Pace::batched(events.saturating_mul(REQUESTS).min(MOST_IN_FLIGHT));
             run_outlet(run, Batched::new(sender, events), pace).await
         }
     }

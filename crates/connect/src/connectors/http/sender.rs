@@ -155,7 +155,7 @@ impl Outlet for Batched {
     async fn deliver(&self, event: &Recorded, attempt: Attempt) -> Delivered {
         let request = self.sender.request(event, attempt.key.to_string())?;
         if attempt.number > 1 {
-            return self.sender.send(one_of(vec![request])).await;
+            return self.batches.alone(|| self.sender.send(one_of(vec![request]))).await;
         }
         let bytes = request.body.len();
         self.batches.deliver(request, bytes, |requests| self.send(requests)).await

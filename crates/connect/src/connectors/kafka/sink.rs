@@ -91,7 +91,7 @@ impl TransactionalSink {
         match self.cursor.read(&self.client).await {
             Ok(Some(stored)) if stored.run == self.run => describe("the transaction", error),
             Ok(None) => lost(&self.cursor),
-            Ok(Some(_)) => ConnectorError::unusable(format!(
+            Ok(Some(_)) => ConnectorError::Overtaken(format!(
                 "another run of this connector has taken {} over, and nothing more of this one is committed. Stop one \
                  of the two, or resume this one to take it back",
                 self.cursor.key

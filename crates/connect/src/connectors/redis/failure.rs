@@ -10,9 +10,8 @@ pub(super) fn of_command(error: &RedisError) -> Undelivered {
     let Some(code) = error.code() else { return of_connection(error) };
     let text = describe(code, error);
     match code {
-        // The state of the server: no event is at fault, and the command has had no effect.
-        "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "OOM"
-        | "MISCONF" | "NOREPLICAS" => Undelivered::Stop(ConnectorError::Unavailable(text)),
+        // No event is at fault, and the command has had no effect.
+        code if is_of_server(code) => Undelivered::Stop(ConnectorError::Unavailable(text)),
         "NOAUTH" | "WRONGPASS" => Undelivered::Stop(ConnectorError::Unusable(format!(
             "{text}. Look at username and password, then resume the connector"
         ))),
@@ -24,6 +23,22 @@ pub(super) fn of_command(error: &RedisError) -> Undelivered {
         ))),
         _ => Undelivered::Refused(text),
     }
+}
+
+/// Whether an error tells of a state of the server that passes.
+fn is_of_server(code: &str) -> bool {
+    const PASSING: [&str; 9] = [
+        "LOADING",
+        "READONLY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "BUSY",
+        "OOM",
+        "MISCONF",
+        "NOREPLICAS",
+    ];
+    PASSING.contains(&code)
 }
 
 /// Whether the account may not run a command at all. A key or a channel that it may not use is of one event.
@@ -59,11 +74,8 @@ pub(super) fn of_connect(error: &RedisError) -> ConnectorError {
         }
         None => return ConnectorError::Unavailable(lost(error)),
     };
-    let is_passing = match error.code() {
-        Some("LOADING" | "MASTERDOWN" | "BUSY") => true,
-        _ => text.contains("max number of clients"),
-    };
-    match is_passing {
+    let is_passing = error.code().is_some_and(is_of_server);
+    match is_passing || text.contains("max number of clients") {
         true => ConnectorError::Unavailable(text),
         false => ConnectorError::Unusable(format!(
             "{text}. Look at url, username and password, then resume the connector"
@@ -74,4 +86,27 @@ pub(super) fn of_connect(error: &RedisError) -> ConnectorError {
 fn describe(code: &str, error: &RedisError) -> String {
     let detail = error.detail().unwrap_or_default().trim();
     format!("Redis answers {code} {detail}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::Coded;
+    use redis::make_extension_error;
+
+    use super::*;
+
+    /// Redis refuses a PING too while it can't save its data.
+    #[test]
+    fn what_passes_by_itself_is_waited_for_also_when_connecting() {
+        for (code, wanted) in [
+            ("MISCONF", "connector_unavailable"),
+            ("LOADING", "connector_unavailable"),
+            ("WRONGPASS", "connector_unusable"),
+        ] {
+            let error = make_extension_error(code.to_owned(), Some("why".to_owned()));
+            assert_eq!(of_connect(&error).code(), wanted, "{code}");
+            let Undelivered::Stop(stop) = of_command(&error) else { panic!("{code}") };
+            assert_eq!(stop.code(), wanted, "{code}");
+        }
+    }
 }

@@ -90,6 +90,13 @@ pub(crate) async fn run<S: EventStore + 'static>(
     settings: &RedisSettings,
     run: Run<S>,
 ) -> Result<(), ConnectorError> {
+    let partitions = run.store.head().await?.positions().len();
+    if partitions > 1 && !settings.has_keys_of_streams() {
+        return Err(ConnectorError::unusable(format!(
+            "the store has {partitions} partitions, whose commit times can't be compared, so a key must be of one stream: \
+             use {{stream}}, {{key}} or {{id}} in set and delete"
+        )));
+    }
     let outlet =
         RedisOutlet { link: Link::new(settings, &run.secrets)?, rules: settings.rules.clone() };
     // No event is tried before Redis can be reached.

@@ -112,6 +112,14 @@ struct Location {
 }
 
 impl RedisSettings {
+    /// Whether each key that is set or deleted is of one stream.
+    pub(super) fn has_keys_of_streams(&self) -> bool {
+        self.rules.iter().all(|rule| match &rule.action {
+            Action::Set { key, .. } | Action::Delete { key } => key.names_stream(),
+            Action::Publish { .. } => true,
+        })
+    }
+
     /// Checks what can be checked without a connection.
     pub(crate) fn check(&self) -> Result<(), String> {
         let location = self.location()?;

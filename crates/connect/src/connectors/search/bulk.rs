@@ -1,5 +1,7 @@
 //! Requests of `_bulk`.
 
+use std::time::Duration;
+
 use reqwest::{Method, Response, StatusCode};
 
 use super::action::Action;
@@ -12,6 +14,8 @@ use crate::connectors::outlet::Undelivered;
 
 /// The most requests for one batch. A batch of a thousand actions with one that makes the whole fail needs 21.
 const MOST_REQUESTS: usize = 64;
+/// The longest that the cluster can ask for by `Retry-After`.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Sends batches of actions.
 pub(super) struct Bulk {
@@ -114,6 +118,12 @@ async fn judge(answer: Response) -> Failure {
                 }
             }
         }
+        status if is_of_cluster(status) => {
+            let reason = format!("{CLUSTER} answers {status}{}", first_bytes(answer).await);
+            // Meanwhile the others wait for their turn.
+            tokio::time::sleep(after.unwrap_or_default().min(LONGEST_WAIT)).await;
+            stop(ConnectorError::unavailable(reason))
+        }
         status if is_passing(status) => {
             let reason = format!("{CLUSTER} answers {status}{}", first_bytes(answer).await);
             Failure::Whole(Undelivered::Retry(reason, after))
@@ -128,10 +138,20 @@ async fn judge(answer: Response) -> Failure {
     }
 }
 
+/// Whether no action is at fault: the cluster has too much to do, or is not there. No attempt is used up.
+fn is_of_cluster(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
 /// Whether another request may go well without a change.
 fn is_passing(status: StatusCode) -> bool {
-    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
-        || status.is_server_error()
+    status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
 }
 
 fn retry(reason: String) -> Failure {

@@ -70,5 +70,5 @@ pub(crate) async fn run<S: EventStore + 'static>(
         batches: Batches::new(BATCHES),
         bulk: Bulk::new(Cluster::new(settings, &run.secrets)?, settings.index.fixed().is_some()),
     };
-    run_outlet(run, outlet, Pace { in_flight: IN_FLIGHT, lanes: Lanes::ByEvent }).await
+    run_outlet(run, outlet, Pace { lanes: Lanes::ByEvent, ..Pace::batched(IN_FLIGHT) }).await
 }

@@ -156,6 +156,7 @@ async fn events_wait_while_redis_takes_no_writes() {
     for (refuse, accept, code) in [
         ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM"),
         ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
     ] {
         cache.run::<()>(refuse).await;
         world.append("order-1", "OrderChanged", &format!("{{\"at\":\"{code}\"}}")).await;
