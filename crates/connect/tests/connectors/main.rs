@@ -16,6 +16,7 @@ mod killed;
 mod lifecycle;
 mod mail;
 mod outbox;
+mod owned;
 mod proxy;
 mod receiver;
 mod redis;
