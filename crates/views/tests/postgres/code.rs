@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use leftfold::{Coded, Embedded, Query, Recorded};
 use leftfold_views::tokio_postgres::Transaction;
 use leftfold_views::{
-    AskLimits, OnError, PostgresView, TableResult, UrlSource, ViewPhase, ViewStart, Views,
+    AskLimits, OnError, PostgresView, TableResult, UrlSource, ViewPhase, ViewStart, ViewStatus,
+    Views,
 };
 
 use crate::failures::{COUNTS, append, equals_a_rebuild, reach};
@@ -130,8 +131,10 @@ fn failure_of(bad: Bad) -> String {
         append_bad(&world).await;
         append(&world, 20, 5).await;
         views.resume("counts").await.unwrap();
-        let status = until(views, "counts", |it| it.phase == ViewPhase::Failed).await;
-        assert_eq!(status.code.as_deref(), Some("view_event_unusable"), "{status:?}");
+        // On a busy machine a connection may come too late first; that is tried again.
+        let has_stopped = |it: &ViewStatus| it.code.as_deref() == Some("view_event_unusable");
+        let status = until(views, "counts", has_stopped).await;
+        assert_eq!(status.phase, ViewPhase::Failed, "{status:?}");
         let rows = reader.query(ENTRIES);
         assert!(["10 | 10", "15 | 15"].contains(&&*rows[0]), "{rows:?}");
         status.failure.unwrap()
