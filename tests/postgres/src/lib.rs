@@ -144,11 +144,14 @@ impl Server {
     fn wait_until_it_answers(&mut self) -> Result<(), ServerError> {
         let deadline = Instant::now() + PATIENCE;
         while !self.answers() {
-            let ended =
-                self.process.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-            if ended || Instant::now() > deadline {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                return Err(ServerError::Late { log });
+            let ended = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
+            let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
+            if let Some(status) = ended {
+                let reason = format!("it ended by {status}; its log: {}", log());
+                return Err(ServerError::Program { program: "postgres", reason });
+            }
+            if Instant::now() > deadline {
+                return Err(ServerError::Late { log: log() });
             }
             // The server has no file or signal that says that it takes connections.
             std::thread::sleep(PERIOD);
