@@ -16,6 +16,7 @@ use super::super::super::follow::StopSignal;
 use super::super::table::TableName;
 use super::columns::{OutboxColumns, age};
 use super::intake::Intake;
+use super::login::SENDER_TIMEOUT;
 use super::lsn::Lsn;
 use super::pgoutput::{Change, Copied, confirmation, parse};
 use super::wire::{Frame, MOST_MESSAGES, Refusal, Wire, malformed};
@@ -26,8 +27,11 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(5);
 const FOLLOW_EVERY: Duration = Duration::from_secs(5);
 /// How long a row may wait for others to be appended with it, however many messages come.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
-/// How many confirmations the server may leave without an answer.
+/// How many pauses there may be without a message of the server, which sends one at least at half of its timeout.
 const MOST_SILENCE: u32 = 6;
+
+const _: () =
+    assert!(CONFIRM_EVERY.as_secs() * (MOST_SILENCE as u64 + 1) > SENDER_TIMEOUT.as_secs());
 
 /// The changes of an outbox as they come.
 pub(super) struct Feed<S> {

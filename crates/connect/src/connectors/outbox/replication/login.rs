@@ -22,6 +22,9 @@ use super::wire::{MOST_MESSAGES, Refusal, Transport, Wire, malformed};
 /// How long one server may take to let the connection in.
 const CONNECT: Duration = Duration::from_secs(8);
 const PORT: u16 = 5432;
+/// After what silence of the connector the server ends the connection. At half of it the server sends something, also while
+/// it decodes changes that are not published; its own setting may be hours, or none.
+pub(super) const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connects with the first server of the url that is no standby.
 pub(super) async fn connect(
@@ -91,7 +94,13 @@ async fn reach(
 
 async fn start(wire: &mut Wire, config: &Config) -> Result<(), ConnectorError> {
     let user = config.get_user().unwrap_or("postgres");
-    let mut parameters = vec![
+    // The last of two options of a name counts.
+    let options = format!(
+        "{} -c wal_sender_timeout={}s",
+        config.get_options().unwrap_or_default(),
+        SENDER_TIMEOUT.as_secs()
+    );
+    let parameters = [
         ("user", user),
         ("database", config.get_dbname().unwrap_or(user)),
         ("replication", "database"),
@@ -101,8 +110,8 @@ async fn start(wire: &mut Wire, config: &Config) -> Result<(), ConnectorError> {
         ("DateStyle", "ISO, MDY"),
         ("TimeZone", "UTC"),
         ("search_path", "pg_catalog"),
+        ("options", options.trim_start()),
     ];
-    parameters.extend(config.get_options().map(|options| ("options", options)));
     let mut message = BytesMut::new();
     frontend::startup_message(parameters, &mut message).map_err(ConnectorError::unusable)?;
     wire.send(&message).await?;
@@ -193,4 +202,29 @@ fn unknown_login() -> ConnectorError {
     ConnectorError::unusable(
         "PostgreSQL asks for a login that is not known here: expected a password by SCRAM-SHA-256, MD5 or as it is",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server's own timeout may be longer than the silence after which the connector gives up.
+    #[tokio::test]
+    async fn the_server_is_told_how_long_it_may_be_silent() {
+        for (url, expected) in [
+            ("postgres://a@b/c", "options\0-c wal_sender_timeout=30s\0"),
+            (
+                "postgres://a@b/c?options=-c%20wal_sender_timeout%3D1h",
+                "options\0-c wal_sender_timeout=1h -c wal_sender_timeout=30s\0",
+            ),
+        ] {
+            let (near, mut far) = tokio::io::duplex(1 << 10);
+            far.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.unwrap();
+            start(&mut Wire::new(Box::new(near)), &url.parse().unwrap()).await.unwrap();
+            let mut sent = Vec::new();
+            far.read_to_end(&mut sent).await.unwrap();
+            let sent = String::from_utf8_lossy(&sent);
+            assert!(sent.contains(expected), "{sent:?}");
+        }
+    }
 }
