@@ -7,7 +7,7 @@ use super::super::super::{ConnectorError, Secrets};
 use super::super::session::{answer, get};
 use super::super::settings::OutboxSettings;
 use super::slot::Slot;
-use super::{login, publication};
+use super::{login, publication, standby};
 
 /// Looks at what replication needs. Nothing is changed.
 pub(in super::super) async fn check(
@@ -38,6 +38,8 @@ pub(in super::super) async fn check(
             false => Err("missing: alter role ... replication"),
         },
     );
+    let standby = standby::check(client).await;
+    check.note("synchronous_standby_names", standby.map(|()| "does not have the connector"));
     let published = publication::check(client, settings).await;
     check.note(
         format!("the publication {}", settings.publication()),

@@ -19,12 +19,15 @@ use super::intake::Intake;
 use super::login::SENDER_TIMEOUT;
 use super::lsn::Lsn;
 use super::pgoutput::{Change, Copied, confirmation, parse};
+use super::standby;
 use super::wire::{Frame, MOST_MESSAGES, Refusal, Wire, malformed};
 
 /// How often the server is told what is durable, at least. It answers.
 const CONFIRM_EVERY: Duration = Duration::from_secs(5);
 /// How often the place follows the log while nothing is inserted.
 const FOLLOW_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether commits wait for the connector.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How long a row may wait for others to be appended with it, however many messages come.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// How many pauses there may be without a message of the server, which sends one at least at half of its timeout.
@@ -52,6 +55,7 @@ pub(super) struct Feed<S> {
 struct Clock {
     confirmed: Instant,
     followed: Instant,
+    checked: Instant,
     flushed: Instant,
 }
 
@@ -83,7 +87,7 @@ impl<S: EventStore> Feed<S> {
     /// Reads until an error, or until it is to stop.
     pub(super) async fn run(mut self) -> Result<(), ConnectorError> {
         let now = Instant::now();
-        let mut clock = Clock { confirmed: now, followed: now, flushed: now };
+        let mut clock = Clock { confirmed: now, followed: now, checked: now, flushed: now };
         let mut told = self.intake.confirmed;
         while !self.stop.is_given() {
             if let Some(frame) = self.next().await? {
@@ -93,6 +97,10 @@ impl<S: EventStore> Feed<S> {
             if clock.flushed.elapsed() >= FLUSH_EVERY && !self.intake.is_in_transaction() {
                 self.flush().await?;
                 clock.flushed = Instant::now();
+            }
+            if clock.checked.elapsed() >= CHECK_EVERY {
+                clock.checked = Instant::now();
+                standby::check(self.intake.table.client()).await?;
             }
             if is_asked || clock.followed.elapsed() >= FOLLOW_EVERY {
                 clock.followed = Instant::now();

@@ -21,6 +21,7 @@ mod place;
 mod publication;
 mod reader;
 mod slot;
+mod standby;
 mod wire;
 
 use std::pin::pin;
@@ -73,6 +74,7 @@ async fn open<S: EventStore + 'static>(
     Measured::show(&measured, &run.gauges);
     let client = session::connect(settings, &run.secrets).await?;
     publication::check(&client, settings).await?;
+    standby::check(&client).await?;
     let table = OutboxTable::open(client, settings).await?;
     let mut wire = login::connect(settings, &run.secrets).await?;
     let store = run.store.clone();

@@ -6,3 +6,4 @@ mod flow;
 mod login;
 mod refused;
 mod slot;
+mod standby;
