@@ -71,7 +71,8 @@ pub(super) fn read_sql(table: &str, batch: usize, more: &str) -> String {
                                  then round(extract(epoch from clock_timestamp() - event_time) * 1000000)::bigint
                             end as age,
                             leftfold_xid < (select pg_snapshot_xmin(pg_current_snapshot())) as is_finished,
-                            leftfold_xid >= (select pg_snapshot_xmax(pg_current_snapshot())) as is_of_another_server
+                            leftfold_xid >= (select greatest(pg_snapshot_xmin(s), pg_snapshot_xmax(s))
+                                             from pg_current_snapshot() s) as is_of_another_server
                      from {table} o
                      where relayed_at is null and leftfold_error is null {more}
                      order by leftfold_seq limit {batch}) rows

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Statement};
 
 use super::super::ConnectorError;
 use super::rows::{OutboxRow, behind_parked, read_sql};
@@ -50,8 +50,6 @@ pub(super) struct OutboxTable {
     read: Statement,
     /// Reads a batch without the rows behind parked ones.
     read_others: Statement,
-    /// Reads the rows behind a number that a snapshot shows.
-    read_earlier: Statement,
     /// `None` if rows stay as they are.
     take: Option<Statement>,
     park: Statement,
@@ -83,8 +81,6 @@ impl OutboxTable {
             }
             After::Keep => None,
         };
-        let earlier = "and leftfold_seq > $1
-                       and pg_visible_in_snapshot(leftfold_xid, $2::text::pg_snapshot)";
         let refuse = |more: &str| {
             format!(
                 "update {table} set leftfold_error = $1{more} where relayed_at is null and leftfold_seq = $2"
@@ -95,7 +91,6 @@ impl OutboxTable {
             read: prepare(read_sql(&table, settings.batch(), "")).await?,
             read_others: prepare(read_sql(&table, settings.batch(), &behind_parked(&table)))
                 .await?,
-            read_earlier: prepare(read_sql(&table, settings.batch(), earlier)).await?,
             take,
             park: prepare(refuse("")).await?,
             skip: prepare(refuse(", relayed_at = now()")).await?,
@@ -116,7 +111,7 @@ impl OutboxTable {
             let age = age.and_then(|age| u64::try_from(age).ok()).map(Duration::from_micros);
             batch.age = batch.age.max(age);
             if get(row, 10)? {
-                return Err(self.of_another_server());
+                return Err(of_another_server(&self.name));
             }
             let (is_finished, row) = (get::<bool>(row, 9)?, OutboxRow::of(row)?);
             // A row behind one that waits waits too, even if its own transaction was long visible: they may be of the same
@@ -138,26 +133,6 @@ impl OutboxTable {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
-    }
-
-    /// Returns what a snapshot of now shows.
-    pub(super) async fn snapshot(&self) -> Result<String, ConnectorError> {
-        let sql = "select pg_current_snapshot()::text";
-        get(&answer(self.client.query_one(sql, &[])).await?, 0)
-    }
-
-    /// Reads the next rows behind a number that a snapshot shows, in the order of the table.
-    pub(super) async fn read_earlier(
-        &self,
-        seq: i64,
-        snapshot: &str,
-    ) -> Result<Vec<OutboxRow>, ConnectorError> {
-        let found = answer(self.client.query(&self.read_earlier, &[&seq, &snapshot])).await?;
-        let row = |row: &Row| match get(row, 10)? {
-            true => Err(self.of_another_server()),
-            false => OutboxRow::of(row),
-        };
-        found.iter().map(row).collect()
     }
 
     /// Deletes or marks rows, or leaves them as they are. Rows that are gone are left out.
@@ -215,15 +190,15 @@ impl OutboxTable {
         answer(self.client.execute(statement, &[&reason, &row.seq])).await?;
         Ok(())
     }
+}
 
-    fn of_another_server(&self) -> ConnectorError {
-        let table = &self.name;
-        ConnectorError::unusable(format!(
-            "the table {table} has rows with transactions that this server has not had yet: it was copied from another \
-             server. Run `update {table} set leftfold_xid = default where leftfold_xid >= \
-             pg_snapshot_xmax(pg_current_snapshot())`, then resume the connector"
-        ))
-    }
+/// Returns the error of a table that has rows with transactions of another server.
+pub(super) fn of_another_server(table: &str) -> ConnectorError {
+    ConnectorError::unusable(format!(
+        "the table {table} has rows with transactions that this server has not had yet: it was copied from another server. \
+         Run `update {table} set leftfold_xid = default where leftfold_xid >= \
+         pg_snapshot_xmax(pg_current_snapshot())`, then resume the connector"
+    ))
 }
 
 /// Waits until no other session relays the table. Two relays would share the rows between them: each of their stores would

@@ -55,7 +55,10 @@ pub(in super::super) async fn check(
 async fn check_slot(client: &Client, name: &str, free: i64) -> Result<String, ConnectorError> {
     match Slot::find(client, name).await? {
         Some(slot) if slot.is_active => Ok(format!("is read, and is at {}", slot.confirmed)),
-        Some(slot) => Ok(format!("is not read now, and is at {}", slot.confirmed)),
+        Some(slot) => Ok(format!(
+            "is not read now, and is at {}; only the connector that made it can read it",
+            slot.confirmed
+        )),
         None if free > 0 => Ok("will be made".to_owned()),
         None => Err(ConnectorError::unusable(
             "there is no free one: raise max_replication_slots, or drop a slot that is not used, and start the server anew",

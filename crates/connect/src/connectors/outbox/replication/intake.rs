@@ -223,14 +223,8 @@ mod tests {
     #[test]
     fn a_place_keeps_the_part_of_a_transaction_that_is_not_received_again_yet() {
         let part = Some(Part { commit: Lsn(7), rows: 3 });
-        let place = Place {
-            system: "1".to_owned(),
-            timeline: "1".to_owned(),
-            slot: "outbox".to_owned(),
-            is_loaded: true,
-            lsn: Lsn(5),
-            part,
-        };
+        let place =
+            Place { lsn: Lsn(5), part, ..Place::before_slot("1", "1", "outbox".to_owned()) };
         for (lsn, expected) in [(4, (5, part)), (6, (6, part)), (7, (7, part)), (8, (8, None))] {
             let moved = place.clone().behind(Lsn(lsn));
             assert_eq!((moved.lsn, moved.part), (Lsn(expected.0), expected.1));

@@ -6,10 +6,13 @@
 //! also says of which server and slot it is; a slot that is beyond it was made anew or read by another, and the connector
 //! stops.
 //!
-//! **Rows from before the slot.** The slot is made first. Then the rows that a later snapshot shows are read from the table:
-//! all that were committed before the slot, and some that the slot has too, which are recognised by their ids. What the
-//! snapshot does not show is committed later, and comes by the slot.
+//! **Rows from before the slot.** The snapshot that a new slot exports shows what was committed before it. The rows of that
+//! snapshot are read from the table, all others come by the slot, so that none come both ways and the order is that of the
+//! commits. A place is noted before the slot is made, and again with the slot's position and snapshot. So a slot that is
+//! there without a place is another's, and is refused; one that is there behind the first of the two places is that of an
+//! interrupted run, has not been read, and is made anew.
 
+mod backlog;
 mod check;
 mod columns;
 mod feed;
@@ -31,6 +34,7 @@ use futures_util::future::{Either, select};
 use leftfold_api::EventStore;
 use parking_lot::Mutex;
 
+use self::backlog::{Backlog, check_parked};
 use self::feed::Feed;
 use self::intake::{Intake, Pending};
 use self::lsn::Lsn;
@@ -38,7 +42,6 @@ use self::place::{Place, PlaceStream};
 use self::slot::Slot;
 use self::wire::{Wire, malformed};
 use super::super::ConnectorError;
-use super::super::follow::StopSignal;
 use super::super::kind::Run;
 use super::append::Appender;
 use super::measured::Measured;
@@ -77,18 +80,30 @@ async fn open<S: EventStore + 'static>(
     standby::check(&client).await?;
     let table = OutboxTable::open(client, settings).await?;
     let mut wire = login::connect(settings, &run.secrets).await?;
+    let (system, timeline) = identify(&mut wire).await?;
     let store = run.store.clone();
     let (mut stream, place) = PlaceStream::load(&*store, &run.progress).await?;
-    let place = match place {
+    let mut place = match place {
         Some(place) => place,
         None => {
-            let place = first_place(&mut wire, &table, settings).await?;
+            check_parked(&table).await?;
+            slot::check_absent(table.client(), &settings.slot()).await?;
+            let place = Place::before_slot(&system, &timeline, settings.slot());
             stream.store(&*store, &place).await?;
             place
         }
     };
-    let (system, timeline) = identify(&mut wire).await?;
     slot::check_place(&place, &system, &timeline, &settings.slot())?;
+    let mut backlog = None;
+    if !place.is_loaded {
+        check_parked(&table).await?;
+        let opened = Backlog::connect(settings, &run.secrets).await?;
+        if place.snapshot.is_none() {
+            place = make_slot(&mut wire, &table, &opened, place).await?;
+            stream.store(&*store, &place).await?;
+        }
+        backlog = Some(opened);
+    }
     let confirmed = check_slot(&table, &place).await?;
     let mut intake = Intake {
         appender: Appender { store, stream: settings.stream.clone() },
@@ -102,7 +117,9 @@ async fn open<S: EventStore + 'static>(
         pending: Pending::default(),
         confirmed,
     };
-    if !intake.place.is_loaded && !load(&mut intake, &run.stop).await? {
+    if let Some(backlog) = backlog
+        && !backlog.load(&mut intake, &run.stop).await?
+    {
         return Ok(None);
     }
     let table = settings.table.clone();
@@ -115,19 +132,22 @@ async fn open<S: EventStore + 'static>(
     Ok(Some(feed))
 }
 
-/// Returns the place of a connector that has none, at the position of its slot.
-async fn first_place(
+/// Makes the slot of a place, and reads in its snapshot from now on. Returns the place at the slot's position.
+async fn make_slot(
     wire: &mut Wire,
     table: &OutboxTable,
-    settings: &OutboxSettings,
+    backlog: &Backlog,
+    place: Place,
 ) -> Result<Place, ConnectorError> {
-    let name = settings.slot();
-    let slot = match Slot::find(table.client(), &name).await? {
-        Some(slot) => slot,
-        None => Slot::create(wire, &name).await?,
-    };
-    let (system, timeline) = identify(wire).await?;
-    Ok(Place { system, timeline, slot: name, is_loaded: false, lsn: slot.confirmed, part: None })
+    // An earlier run was interrupted before it noted the slot's position.
+    if Slot::find(table.client(), &place.slot).await?.is_some() {
+        slot::remove(table.client(), &place.slot).await?;
+    }
+    let made = slot::create(wire, &place.slot).await?;
+    let snapshot = backlog.import(&made.exported).await?;
+    // The next command ends the transaction that has exported the snapshot; a server may end a connection that idles in one.
+    identify(wire).await?;
+    Ok(Place { lsn: made.position, snapshot: Some(snapshot), ..place })
 }
 
 /// Returns the server's system identifier and its timeline.
@@ -143,30 +163,4 @@ async fn check_slot(table: &OutboxTable, place: &Place) -> Result<Lsn, Connector
     let found = found.ok_or_else(|| slot::missing(&place.slot))?;
     found.check_against(place)?;
     Ok(found.confirmed)
-}
-
-/// Brings in the rows that are in the table. Returns whether that came to its end.
-async fn load<S: EventStore>(
-    intake: &mut Intake<S>,
-    stop: &StopSignal,
-) -> Result<bool, ConnectorError> {
-    let parked = intake.table.count_parked().await?;
-    if parked > 0 {
-        return Err(ConnectorError::unusable(format!(
-            "{parked} rows of the outbox are parked: mend them while mode = \"polling\", or give them up with relayed_at = now()"
-        )));
-    }
-    let snapshot = intake.table.snapshot().await?;
-    let mut seq = i64::MIN;
-    while !stop.is_given() {
-        let rows = intake.table.read_earlier(seq, &snapshot).await?;
-        let Some(last) = rows.last() else {
-            let place = Place { is_loaded: true, ..intake.place.clone() };
-            intake.append(&[], place).await?;
-            return Ok(true);
-        };
-        seq = last.seq;
-        intake.append(&rows, intake.place.clone()).await?;
-    }
-    Ok(false)
 }

@@ -21,6 +21,10 @@ pub(super) struct Place {
     pub(super) slot: String,
     /// Whether the rows from before the slot are in the store.
     pub(super) is_loaded: bool,
+    /// What was committed before the slot, as PostgreSQL writes a snapshot; `None` before there is a slot, and when those rows
+    /// are in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) snapshot: Option<String>,
     /// All rows that were committed before it are in the store.
     pub(super) lsn: Lsn,
     /// What the store has of the transaction behind it.
@@ -35,6 +39,21 @@ pub(super) struct Part {
     pub(super) commit: Lsn,
     /// The number of its first rows that the store has.
     pub(super) rows: u64,
+}
+
+impl Place {
+    /// Returns the place of a connector that is about to make its slot.
+    pub(super) fn before_slot(system: &str, timeline: &str, slot: String) -> Self {
+        Place {
+            system: system.to_owned(),
+            timeline: timeline.to_owned(),
+            slot,
+            is_loaded: false,
+            snapshot: None,
+            lsn: Lsn::default(),
+            part: None,
+        }
+    }
 }
 
 /// The stream with the place of a connector. Only its last event counts, and is kept.

@@ -1,5 +1,7 @@
 //! The replication slot: PostgreSQL keeps its log from the slot's position on.
 
+use std::time::Duration;
+
 use tokio_postgres::{Client, Row};
 
 use super::super::super::ConnectorError;
@@ -10,6 +12,18 @@ use super::wire::{Wire, malformed};
 
 /// The plugin that turns the log into changes.
 const PLUGIN: &str = "pgoutput";
+
+/// How long a new slot may wait for the end of transactions. When the connector gives up, the server still makes the slot,
+/// and the next attempt makes it anew.
+const CREATE: Duration = Duration::from_secs(300);
+
+/// A replication slot that was made.
+#[derive(Debug)]
+pub(super) struct NewSlot {
+    pub(super) position: Lsn,
+    /// The identifier of the snapshot with what was committed before. It is there until the next command of the connection.
+    pub(super) exported: String,
+}
 
 /// A replication slot that is as it must be.
 #[derive(Debug)]
@@ -52,20 +66,6 @@ impl Slot {
         Ok(Slot { confirmed, is_active: get(row, 3)? })
     }
 
-    /// Makes a slot. It waits for the end of the transactions that write.
-    pub(super) async fn create(wire: &mut Wire, name: &str) -> Result<Self, ConnectorError> {
-        let sql = format!(
-            "select lsn from pg_catalog.pg_create_logical_replication_slot('{name}', '{PLUGIN}')"
-        );
-        let made = wire.query(&sql).await.map_err(|error| match error {
-            ConnectorError::Unavailable(why) => still_made(name, &why),
-            other => other,
-        })?;
-        let lsn = made.into_iter().flatten().next().flatten().ok_or_else(malformed)?;
-        let confirmed = lsn.parse().map_err(ConnectorError::unusable)?;
-        Ok(Slot { confirmed, is_active: false })
-    }
-
     /// Checks that a slot has not moved beyond a place: then nothing is missing.
     pub(super) fn check_against(&self, place: &Place) -> Result<(), ConnectorError> {
         if self.confirmed <= place.lsn {
@@ -79,6 +79,39 @@ impl Slot {
             place.lsn,
             begin_anew(&place.slot)
         )))
+    }
+}
+
+/// Makes a slot. It waits for the end of the transactions that write.
+pub(super) async fn create(wire: &mut Wire, name: &str) -> Result<NewSlot, ConnectorError> {
+    // This is the syntax of PostgreSQL 13 and 14, which later releases take too.
+    let sql = format!("CREATE_REPLICATION_SLOT \"{name}\" LOGICAL {PLUGIN} EXPORT_SNAPSHOT");
+    let made = wire.query_within(&sql, CREATE).await.map_err(|error| match error {
+        ConnectorError::Unavailable(why) => still_made(name, &why),
+        other => other,
+    })?;
+    // The slot's name is the first column.
+    let mut row = made.into_iter().flatten().skip(1).flatten();
+    let (position, exported) = row.next().zip(row.next()).ok_or_else(malformed)?;
+    Ok(NewSlot { position: position.parse().map_err(ConnectorError::unusable)?, exported })
+}
+
+/// Drops a slot.
+pub(super) async fn remove(client: &Client, name: &str) -> Result<(), ConnectorError> {
+    let sql = "select pg_drop_replication_slot($1::text::name)";
+    answer(client.execute(sql, &[&name])).await.map(drop)
+}
+
+/// Checks that there is no slot of a name, for a connector that has made none. From where one was made, and what was read
+/// of it, is not known.
+pub(super) async fn check_absent(client: &Client, name: &str) -> Result<(), ConnectorError> {
+    match Slot::find(client, name).await? {
+        None => Ok(()),
+        Some(_) => Err(ConnectorError::unusable(format!(
+            "the replication slot {name} is there already, and this connector has not made it: rows could be missing or come \
+             out of order. Drop it if nothing else reads it (select pg_drop_replication_slot('{name}')), or name another \
+             slot, then resume the connector"
+        ))),
     }
 }
 

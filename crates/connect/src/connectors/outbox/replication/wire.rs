@@ -82,7 +82,11 @@ impl Wire {
 
     /// Waits for the next message, which must come in time.
     pub(super) async fn answer(&mut self) -> Result<Frame, ConnectorError> {
-        timeout(ANSWER, self.receive())
+        self.answer_within(ANSWER).await
+    }
+
+    async fn answer_within(&mut self, limit: Duration) -> Result<Frame, ConnectorError> {
+        timeout(limit, self.receive())
             .await
             .map_err(|_| ConnectorError::unavailable("PostgreSQL did not answer in time"))?
     }
@@ -111,12 +115,21 @@ impl Wire {
         &mut self,
         sql: &str,
     ) -> Result<Vec<Vec<Option<String>>>, ConnectorError> {
+        self.query_within(sql, ANSWER).await
+    }
+
+    /// Runs a statement that may take longer than others.
+    pub(super) async fn query_within(
+        &mut self,
+        sql: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, ConnectorError> {
         let mut message = BytesMut::new();
         frontend::query(sql, &mut message).map_err(|error| lost(&error))?;
         self.send(&message).await?;
         let (mut rows, mut failure) = (Vec::new(), None);
         for _ in 0..MOST_MESSAGES {
-            let frame = self.answer().await?;
+            let frame = self.answer_within(limit).await?;
             match frame.tag {
                 b'D' => rows.push(row_of(frame.body).ok_or_else(malformed)?),
                 b'E' => failure = Some(Refusal::of(frame.body)),

@@ -1,5 +1,6 @@
 //! Rows that come by logical replication.
 
+mod begin;
 mod crashes;
 mod findings;
 mod flow;

@@ -121,7 +121,7 @@ async fn a_slot_whose_log_was_removed_stops_the_connector() {
     stops(&world, &database, "is lost: the server has removed log").await;
 }
 
-/// A second connector waits for the first, and takes nothing over: its place is not that of the slot.
+/// A second connector takes nothing over: of a slot that it has not made it knows nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_has_one_reader() {
     let (first, second) = (World::new().await, World::new().await);
@@ -131,9 +131,25 @@ async fn a_slot_has_one_reader() {
     database.run(&change("1")).await;
     database.until_each_change_is_in(&first).await;
     second.add(&text).await;
-    let waits = second.until("out", |it| it.failure.is_some()).await;
-    assert_eq!(waits.phase, ConnectorPhase::Retrying);
-    assert!(waits.failure.unwrap().contains("is active for PID"));
+    let failed = second.until("out", |it| it.phase == ConnectorPhase::Failed).await;
+    assert!(failed.failure.unwrap().contains("this connector has not made it"));
     database.run(&change("1")).await;
     assert_eq!(database.until_each_change_is_in(&first).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_there_before_the_begin_is_refused() {
+    let (world, database) = (World::new().await, Database::replicated().await);
+    let slot = database.slot();
+    database.run(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+    database.run(&change("1")).await;
+    world.add(&database.replicating("", "after = \"keep\"")).await;
+    let failed = world.until("out", |it| it.phase == ConnectorPhase::Failed).await;
+    assert!(failed.failure.as_ref().unwrap().contains("is there already"), "{failed:?}");
+    assert_eq!(failed.code.as_deref(), Some("connector_unusable"));
+    let is_kept = format!("select count(*) from pg_replication_slots where slot_name = '{slot}'");
+    assert_eq!(database.number(&is_kept).await, 1);
+    database.run(&format!("select pg_drop_replication_slot('{slot}')")).await;
+    world.connectors.resume("out").await.unwrap();
+    assert_eq!(database.until_each_change_is_in(&world).await, 1);
 }
