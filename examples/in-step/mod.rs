@@ -5,7 +5,8 @@ mod others;
 mod server;
 mod shop;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::io::Write;
 use std::path::Path;
 
@@ -26,6 +27,8 @@ use crate::running::heading;
 const VICTIMS: [&str; 5] = ["PostgreSQL", "Leftfold", "Kafka", "OpenSearch", "the web hook"];
 /// Orders that are sold while one of them is killed.
 const ORDERS: u32 = 20;
+/// The orders that are shown if something differs.
+const SHOWN: usize = 20;
 
 /// All that is in step, and can be killed.
 struct World {
@@ -70,16 +73,36 @@ async fn play(dir: &Path, rounds: u32, out: &mut dyn Write) -> anyhow::Result<()
     let all: Vec<String> = CHANGES.iter().map(|change| change.1.to_owned()).collect();
     let each: BTreeMap<_, _> = shop.keys().map(|id| (id.clone(), all.clone())).collect();
     let stored = leftfold.wait_for_states(&each).await?;
-    writeln!(out, "Leftfold has each change once, in its order: {}", stored == each)?;
+    let mut agree = compare(out, "Leftfold has each change once, in its order", &stored, &each)?;
     let records = others::wait_for_records(&world.brokers.bootstrap(), &each).await?;
-    writeln!(out, "Kafka has each change once, in its order: {}", records == each)?;
+    agree &= compare(out, "Kafka has each change once, in its order", &records, &each)?;
     let found = leftfold.wait_for_documents(&world.search.url(), &shop).await?;
-    writeln!(out, "OpenSearch has the same orders: {}", found == shop)?;
+    agree &= compare(out, "OpenSearch has the same orders", &found, &shop)?;
     let rows = others::wait_for_rows(&world.reports(), &shop).await?;
-    writeln!(out, "the view in PostgreSQL has the same orders: {}", rows == shop)?;
+    agree &= compare(out, "the view in PostgreSQL has the same orders", &rows, &shop)?;
     let received = others::wait_for_hook(&world.hook, &each).await?;
-    writeln!(out, "the web hook got each change, in its order: {}", received == each)?;
+    agree &= compare(out, "the web hook got each change, in its order", &received, &each)?;
+    if !agree {
+        leftfold.show_failures(out).await?;
+        anyhow::bail!("they do not agree");
+    }
     Ok(())
+}
+
+/// Writes, and returns, whether one of the others has what it must have; and the first orders that differ.
+fn compare<T: Debug + PartialEq>(
+    out: &mut dyn Write,
+    what: &str,
+    found: &BTreeMap<String, T>,
+    wanted: &BTreeMap<String, T>,
+) -> std::io::Result<bool> {
+    writeln!(out, "{what}: {}", found == wanted)?;
+    let orders: BTreeSet<_> = found.keys().chain(wanted.keys()).collect();
+    let differing = orders.into_iter().filter(|order| found.get(*order) != wanted.get(*order));
+    for order in differing.take(SHOWN) {
+        writeln!(out, "  order {order}: {:?}", found.get(order))?;
+    }
+    Ok(found == wanted)
 }
 
 impl World {

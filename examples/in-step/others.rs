@@ -1,6 +1,7 @@
 //! What the others have: each is asked until it has all, or no longer.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -42,6 +43,18 @@ impl Leftfold {
         let answer = request.header("content-type", media).body(text).send().await?;
         let (status, said) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{said}");
+        Ok(())
+    }
+
+    /// Writes which connectors do not work, and why.
+    pub(super) async fn show_failures(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let answer = self.http.get(format!("{}/v1/connectors", self.url)).send().await?;
+        let answer: Value = serde_json::from_str(&answer.text().await?)?;
+        for connector in answer["connectors"].as_array().into_iter().flatten() {
+            if !connector["failure"].is_null() {
+                writeln!(out, "{}: {}", connector["name"], connector["failure"])?;
+            }
+        }
         Ok(())
     }
 
