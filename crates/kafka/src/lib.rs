@@ -38,4 +38,4 @@ pub use offsets::{OffsetReply, OffsetSpec};
 pub use produce::{ProduceReply, ProduceResult};
 pub use security::{Sasl, SaslMechanism, Security, Tls};
 pub use topics::{NewTopic, TopicDescription};
-pub use transactions::{End, EndReply, EndVersion};
+pub use transactions::{End, EndReply, EndVersion, OpenTransaction};

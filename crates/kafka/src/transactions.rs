@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, ApiVersionsRequest, EndTxnRequest, EndTxnResponse,
-    InitProducerIdRequest, ProducerId as WireId,
+    AddPartitionsToTxnRequest, ApiVersionsRequest, DescribeProducersRequest, EndTxnRequest,
+    EndTxnResponse, InitProducerIdRequest, ProducerId as WireId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -34,6 +35,15 @@ pub enum EndVersion {
 /// The feature of a cluster that names its protocol of transactions, and its level from KIP-890 on.
 const FEATURE: &str = "transaction.version";
 const NEW_LEVEL: i16 = 2;
+
+/// A transaction that is open in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// The producer of its records.
+    pub producer: ProducerId,
+    /// The offset of its first record: readers of committed records wait before it.
+    pub start: i64,
+}
 
 /// The pending answer to the end of a transaction.
 #[must_use]
@@ -90,6 +100,36 @@ impl Connection {
         let answer = self.call(&request).await?;
         KafkaError::check("InitProducerIdRequest", answer.error_code, None)?;
         Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
+    }
+
+    /// Asks the leader of a partition for the transactions that are open in it. It needs the right to read the topic.
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn open_transactions(
+        &self,
+        partition: &Partition,
+    ) -> Result<Vec<OpenTransaction>, KafkaError> {
+        let topic = TopicRequest::default()
+            .with_name(partition.topic_name())
+            .with_partition_indexes(vec![partition.number]);
+        let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+        let mut answer = self.call(&request).await?;
+        let only = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
+        let missing = || KafkaError::malformed("DescribeProducersRequest", "it names no partition");
+        let only = only.ok_or_else(missing)?;
+        let message = only.error_message.as_deref();
+        KafkaError::check("DescribeProducersRequest", only.error_code, message)?;
+        let open = only.active_producers.iter().filter(|it| it.current_txn_start_offset >= 0);
+        open.map(|it| {
+            // Epochs have 16 bits; this answer has room for more.
+            let epoch = i16::try_from(it.producer_epoch);
+            let epoch =
+                epoch.map_err(|error| KafkaError::malformed("DescribeProducersRequest", error))?;
+            let producer = ProducerId { id: it.producer_id.0, epoch };
+            Ok(OpenTransaction { producer, start: it.current_txn_start_offset })
+        })
+        .collect()
     }
 
     /// Opens a transaction on a partition, as clients did until Kafka 4.0.

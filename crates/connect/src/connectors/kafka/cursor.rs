@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leftfold_kafka::{
-    Client, Connection, FetchOptions, Isolation, KafkaError, NewTopic, OffsetSpec, Partition,
-    Record,
+    Client, Connection, FetchOptions, Isolation, KafkaError, NewTopic, OffsetSpec, OpenTransaction,
+    Partition, ProducerId, Record,
 };
 use tokio::time::Instant;
 
@@ -34,6 +34,14 @@ pub(super) struct StoredCursor {
     pub(super) state: String,
     /// The run that has written it.
     pub(super) run: String,
+}
+
+/// How a read ended.
+enum Reading {
+    /// The last committed cursor, if there is one.
+    Done(Option<StoredCursor>),
+    /// What is committed can't be read before this transaction has ended.
+    HeldUp(OpenTransaction),
 }
 
 /// The place of a connector's cursor.
@@ -83,35 +91,72 @@ impl CursorTopic {
         creation.of(&self.partition.topic, &SETTINGS)
     }
 
-    /// Reads the last committed cursor. All transactions of the caller must have ended.
+    /// Reads the last committed cursor. All transactions of the caller must have ended; `own` is its producer, if
+    /// they surely have.
     pub(super) async fn read(
         &self,
         client: &Client,
+        own: Option<ProducerId>,
     ) -> Result<Option<StoredCursor>, ConnectorError> {
         let failed = |error| describe(&format!("the cursor in {}", self.partition), &error);
+        let deadline = Instant::now() + READ_TIME;
         let mut attempts = Attempts::within(READ_TIME);
         loop {
-            match self.read_once(client).await {
-                Ok(found) => return Ok(found),
+            match self.read_once(client, own, deadline).await {
+                Ok(Reading::Done(found)) => return Ok(found),
+                Ok(Reading::HeldUp(open)) => return Err(self.held_up(&open, own)),
                 Err(error) => attempts.after(error).await.map_err(failed)?,
             }
         }
     }
 
-    async fn read_once(&self, client: &Client) -> Result<Option<StoredCursor>, KafkaError> {
+    async fn read_once(
+        &self,
+        client: &Client,
+        own: Option<ProducerId>,
+        deadline: Instant,
+    ) -> Result<Reading, KafkaError> {
         let leader = client.leader(&self.partition).await?;
         // What is committed now lies before this end, if not all of it is readable yet.
         let offset = |spec| leader.offset(&self.partition, spec, Isolation::Uncommitted);
         let end = offset(OffsetSpec::Latest).await?;
-        let mut at = offset(OffsetSpec::Earliest).await?;
-        let (deadline, mut last) = (Instant::now() + READ_TIME, None);
+        let (mut at, mut last) = (offset(OffsetSpec::Earliest).await?, None);
         while at < end {
-            if Instant::now() >= deadline {
-                return Err(KafkaError::Timeout { request: "FetchRequest", waited: READ_TIME });
+            let next = self.read_some(&leader, at, &mut last).await?;
+            if next == at {
+                // Brokers before 2.8 don't tell what is open.
+                let open = leader.open_transactions(&self.partition).await.unwrap_or_default();
+                let is_own =
+                    |it: &&OpenTransaction| own.is_some_and(|own| own.id == it.producer.id);
+                if let Some(hanging) = open.iter().find(is_own) {
+                    return Ok(Reading::HeldUp(*hanging));
+                }
+                if Instant::now() >= deadline {
+                    let first = open.iter().min_by_key(|it| it.start);
+                    let timeout =
+                        KafkaError::Timeout { request: "FetchRequest", waited: READ_TIME };
+                    return first.map(|it| Reading::HeldUp(*it)).ok_or(timeout);
+                }
             }
-            at = self.read_some(&leader, at, &mut last).await?;
+            at = next;
         }
-        Ok(last)
+        Ok(Reading::Done(last))
+    }
+
+    /// Returns the error of a read that an open transaction holds up.
+    fn held_up(&self, open: &OpenTransaction, own: Option<ProducerId>) -> ConnectorError {
+        let (partition, OpenTransaction { producer, start }) = (&self.partition, open);
+        let ProducerId { id, epoch } = producer;
+        let whose = match own.is_some_and(|own| own.id == *id) {
+            true => "this connector, which its coordinator has ended, hangs",
+            false => "another connector is open for too long",
+        };
+        ConnectorError::unavailable(format!(
+            "the cursor in {partition} can't be read: a transaction of {whose} there at offset {start} (producer {id}, \
+             epoch {epoch}), and consumers of committed records wait behind it. Find the partitions in which it hangs \
+             by kafka-transactions.sh find-hanging, and abort it in each, last in {partition}. The connector then goes \
+             on by itself"
+        ))
     }
 
     /// Reads from an offset on, and returns the next one.

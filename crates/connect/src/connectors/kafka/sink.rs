@@ -62,7 +62,7 @@ impl<S: EventStore> Beginning<'_, S> {
         let taken = TransactionalProducer::take_over(client.clone(), id, compression, open).await;
         let mut producer =
             taken.map_err(|error| describe(&format!("the transactional id {id}"), &error))?;
-        let state = match cursor.read(&client).await? {
+        let state = match cursor.read(&client, Some(producer.producer())).await? {
             Some(found) => found.state,
             None if has_begun => return Err(lost(&cursor)),
             None => String::new(),
@@ -88,7 +88,8 @@ impl TransactionalSink {
         if !error.is_fenced() {
             return describe("the transaction", error);
         }
-        match self.cursor.read(&self.client).await {
+        // The broker may still be ending the own transaction.
+        match self.cursor.read(&self.client, None).await {
             Ok(Some(stored)) if stored.run == self.run => describe("the transaction", error),
             Ok(None) => lost(&self.cursor),
             Ok(Some(_)) => ConnectorError::Overtaken(format!(

@@ -68,6 +68,11 @@ impl TransactionalProducer {
         }
     }
 
+    /// Returns the producer of the next transaction. All of the id's earlier ones have ended.
+    pub(super) fn producer(&self) -> ProducerId {
+        self.sender.producer()
+    }
+
     /// Commits records in one transaction. After an error it may be committed, or open: the next takeover ends it.
     pub(super) async fn commit(&mut self, shipments: Vec<Shipment>) -> Result<(), KafkaError> {
         if !self.coordinator.is_open() {

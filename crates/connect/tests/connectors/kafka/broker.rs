@@ -1,7 +1,7 @@
-//! One broker for all tests, and what they ask it.
+//! One broker for all tests, clusters of their own for some, and what they ask them.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::DeleteTopicsRequest;
@@ -12,28 +12,21 @@ use leftfold_kafka::{
 };
 use leftfold_kafka_broker::{Cluster, Listener, Options};
 use leftfold_ports::Port;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::support::{KEY, PATIENCE};
 
 const MECHANISM: &str = "SCRAM-SHA-512";
 pub(crate) const USER: &str = "relay";
 
-/// Read by tests that need the broker alive, written by those that kill it.
-static IN_USE: RwLock<()> = RwLock::const_new(());
-
-/// The broker, as one test uses it.
-pub(crate) struct Broker<G> {
-    pub(crate) cluster: &'static Cluster,
+/// The brokers, as one test uses them.
+pub(crate) struct Broker {
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) client: Client,
-    /// Where a client must log in, as the user with the key of the tests.
-    pub(crate) secured: String,
-    _in_use: G,
 }
 
 /// Starts the broker once. `LEFTFOLD_TRANSACTION_VERSION` is the protocol of transactions that it has, if not the newest.
-fn start() -> &'static (Cluster, Port) {
-    static CLUSTER: OnceLock<(Cluster, Port)> = OnceLock::new();
+fn shared() -> &'static (Arc<Cluster>, Port) {
+    static CLUSTER: OnceLock<(Arc<Cluster>, Port)> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let port = leftfold_ports::reserve().unwrap();
         let users = vec![[MECHANISM, USER, KEY].map(str::to_owned)];
@@ -42,21 +35,34 @@ fn start() -> &'static (Cluster, Port) {
         let mut options = Options { listener: Some(listener), ..Options::default() }
             .set("listener.name.extra.sasl.enabled.mechanisms", MECHANISM)
             .set("listener.name.extra.scram-sha-512.sasl.jaas.config", login);
-        if let Ok(level) = std::env::var("LEFTFOLD_TRANSACTION_VERSION") {
-            options = options.feature("transaction.version", level.parse().unwrap());
-        }
-        (Cluster::start(&options).unwrap(), port)
+        options = with_transactions(options);
+        (Arc::new(Cluster::start(&options).unwrap()), port)
     })
 }
 
-/// Returns the broker for a test that needs it alive.
-pub(crate) async fn broker() -> Broker<RwLockReadGuard<'static, ()>> {
-    Broker::with(IN_USE.read().await).await
+/// Sets the protocol of transactions that the environment names.
+pub(crate) fn with_transactions(options: Options) -> Options {
+    match std::env::var("LEFTFOLD_TRANSACTION_VERSION") {
+        Ok(level) => options.feature("transaction.version", level.parse().unwrap()),
+        Err(_) => options,
+    }
 }
 
-/// Returns the broker for a test that kills it.
-pub(crate) async fn broker_to_kill() -> Broker<RwLockWriteGuard<'static, ()>> {
-    Broker::with(IN_USE.write().await).await
+/// Returns the broker that all tests share, so it must not be killed.
+pub(crate) async fn broker() -> Broker {
+    let cluster = tokio::task::spawn_blocking(|| shared().0.clone()).await.unwrap();
+    Broker::of(cluster)
+}
+
+/// Returns where a client of the shared broker must log in, as the user with the key of the tests.
+pub(crate) fn secured() -> String {
+    format!("127.0.0.1:{}", shared().1.number)
+}
+
+/// Starts brokers for one test.
+pub(crate) async fn own(options: Options) -> Broker {
+    let start = move || Cluster::start(&options).unwrap();
+    Broker::of(Arc::new(tokio::task::spawn_blocking(start).await.unwrap()))
 }
 
 /// Returns a unique name.
@@ -65,19 +71,17 @@ pub(crate) fn fresh(what: &str) -> String {
     format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-impl<G> Broker<G> {
-    async fn with(in_use: G) -> Self {
-        let (cluster, port) = tokio::task::spawn_blocking(start).await.unwrap();
-        let secured = format!("127.0.0.1:{}", port.number);
+impl Broker {
+    fn of(cluster: Arc<Cluster>) -> Self {
         let client = Client::new(&cluster.bootstrap(), Duration::from_secs(10)).unwrap();
-        Broker { cluster, client, secured, _in_use: in_use }
+        Broker { cluster, client }
     }
 
-    pub(crate) async fn kill_and_restart(&self) {
-        let cluster = self.cluster;
+    pub(crate) async fn kill_and_restart(&self, id: i32) {
+        let cluster = self.cluster.clone();
         let restart = move || {
-            cluster.broker(1).unwrap().kill().unwrap();
-            cluster.broker(1).unwrap().restart().unwrap();
+            cluster.broker(id).unwrap().kill().unwrap();
+            cluster.broker(id).unwrap().restart().unwrap();
         };
         tokio::task::spawn_blocking(restart).await.unwrap();
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leftfold_api::{Append, EventStore, NewEvent};
-use leftfold_kafka::StoredRecord;
+use leftfold_kafka::{Isolation, StoredRecord};
+use leftfold_kafka_broker::Options;
 
-use super::broker::{broker_to_kill, fresh, header};
+use super::broker::{fresh, header, own, with_transactions};
 use super::relay::relay;
-use crate::support::World;
+use crate::support::{PATIENCE, World};
 
 const STREAMS: usize = 7;
 /// The events of a stream in one round.
@@ -37,7 +38,10 @@ fn check(read: &[Vec<StoredRecord>], events: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_is_committed_once_through_kills_of_relay_and_broker() {
-    let (broker, mut world, topic) = (broker_to_kill().await, World::new().await, fresh("kills"));
+    // Of three brokers: Kafka 4.3 leaves a transaction open for ever that is being committed while a partition has no
+    // leader (KAFKA-20734), as with a single broker that restarts.
+    let broker = own(with_transactions(Options::brokers(3))).await;
+    let (mut world, topic) = (World::new().await, fresh("kills"));
     let rounds = std::env::var("LEFTFOLD_KILLS").map_or(2, |rounds| rounds.parse().unwrap());
     broker.create(&topic, 3, &[]).await;
     world.add(&relay(&broker, &topic, "", "")).await;
@@ -60,11 +64,17 @@ async fn each_event_is_committed_once_through_kills_of_relay_and_broker() {
             world.interrupt().await;
             world.start().await;
             if drop == DROPS / 2 {
-                broker.kill_and_restart().await;
+                broker.kill_and_restart(1 + round as i32 % 3).await;
             }
         }
         writing.await.unwrap();
-        let read = broker.wait_for(&topic, STREAMS * EVENTS * round).await;
+        let waiting = broker.wait_for(&topic, STREAMS * EVENTS * round);
+        let Ok(read) = tokio::time::timeout(3 * PATIENCE, waiting).await else {
+            let all = broker.read(&topic, Isolation::Uncommitted).await.unwrap_or_default();
+            let counts: Vec<_> = all.iter().map(Vec::len).collect();
+            let status = world.connectors.status("relay").await;
+            panic!("round {round}: {counts:?} records with those not committed; {status:?}");
+        };
         check(&read, EVENTS * round);
     }
 }

@@ -4,11 +4,11 @@ use leftfold_api::{Append, EventStore, NewEvent};
 use leftfold_connect::connectors::{ConnectorDefinition, ConnectorPhase, Connectors, Secrets};
 use leftfold_kafka::{Isolation, StoredRecord};
 
-use super::broker::{Broker, USER, broker, fresh, header};
+use super::broker::{Broker, USER, broker, fresh, header, secured};
 use crate::support::{KEY, World};
 
 /// Returns a definition with its own cursor topic. `more` stands before the table, `settings` in it.
-pub(super) fn relay<G>(broker: &Broker<G>, topic: &str, more: &str, settings: &str) -> String {
+pub(super) fn relay(broker: &Broker, topic: &str, more: &str, settings: &str) -> String {
     let bootstrap = broker.cluster.bootstrap();
     format!(
         "name = \"relay\"\nkind = \"kafka\"\nquery = \"category:order\"\n{more}\n[kafka]\n\
@@ -220,7 +220,7 @@ async fn a_relay_logs_in_with_a_secret_that_is_never_shown() {
     let of = |user: &str| {
         let settings = format!("security = {{ user = \"{user}\", password = \"env:KEY\" }}");
         let text = relay(&broker, &topic, "", &settings);
-        text.replace(&broker.cluster.bootstrap(), &broker.secured)
+        text.replace(&broker.cluster.bootstrap(), &secured())
     };
     let other = world.connectors.test(&ConnectorDefinition::parse(&of("eve")).unwrap()).await;
     let refused = other.findings.iter().find(|found| !found.ok).unwrap();

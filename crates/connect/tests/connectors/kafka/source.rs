@@ -17,7 +17,7 @@ fn topic() -> String {
     fresh("source").replace('-', "_")
 }
 
-fn source<G>(broker: &Broker<G>, topic: &str, more: &str, settings: &str) -> String {
+fn source(broker: &Broker, topic: &str, more: &str, settings: &str) -> String {
     let bootstrap = broker.cluster.bootstrap();
     format!(
         "name = \"source\"\nkind = \"kafka-source\"\n{more}\n[kafka-source]\nbootstrap = \"{bootstrap}\"\n\
@@ -42,12 +42,7 @@ async fn next_offset(world: &World, place: &str) -> Option<u64> {
     data["next"].as_u64()
 }
 
-async fn wait_for<G>(
-    broker: &Broker<G>,
-    world: &World,
-    category: &str,
-    count: usize,
-) -> Vec<Recorded> {
+async fn wait_for(broker: &Broker, world: &World, category: &str, count: usize) -> Vec<Recorded> {
     broker
         .until(async || Some(events(world, category).await).filter(|found| found.len() >= count))
         .await
