@@ -221,14 +221,21 @@ impl Drop for Server {
 /// Kills a server with the processes that it has started. They would go on for a moment, and commit what they have
 /// received.
 fn kill_all(server: Pid, mut child: Child) -> Result<(), ServerError> {
-    // It starts no more of them then.
     _ = kill_process(server, Signal::STOP);
+    let deadline = Instant::now() + PATIENCE;
+    // The signal takes a moment, in which it may start one more: a server that starts again would find its memory in use.
+    while state_of(server).is_some_and(|state| !state.starts_with(['T', 'Z'])) {
+        if Instant::now() > deadline {
+            let reason = "it does not stop when it is to".to_owned();
+            return Err(ServerError::Program { program: "postgres", reason });
+        }
+        std::thread::sleep(PERIOD);
+    }
     let started = processes_of(server)?;
     for process in started.iter().chain([&server]) {
         _ = kill_process(*process, Signal::KILL);
     }
     child.wait()?;
-    let deadline = Instant::now() + PATIENCE;
     while started.iter().any(|process| is_running(*process)) {
         if Instant::now() > deadline {
             let reason = "its processes do not end when they are killed".to_owned();
