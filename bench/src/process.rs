@@ -1,7 +1,7 @@
 //! A server in a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
@@ -16,6 +16,7 @@ const KAFKA: &str = "listening for Kafka's clients on ";
 pub struct ServerProcess {
     child: Child,
     url: String,
+    socket: PathBuf,
     kafka: Option<String>,
 }
 
@@ -41,12 +42,14 @@ impl ServerProcess {
     pub fn start_with(data: &Path, args: &[&str]) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         let binary = this.parent().context("this binary has no directory")?.join("leftfold");
+        let socket = data.with_extension("socket");
         let mut child = Command::new(&binary)
             .arg("serve")
             .arg("--data")
             .arg(data)
             .args(["--listen", "127.0.0.1:0", "--log-level", "warn"])
             .args(args)
+            .env("LEFTFOLD_SOCKET", &socket)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
@@ -55,7 +58,7 @@ impl ServerProcess {
         for line in BufReader::new(stdout).lines() {
             let line = line?;
             if let Some(url) = line.strip_prefix("listening on ") {
-                return Ok(ServerProcess { url: url.to_owned(), kafka, child });
+                return Ok(ServerProcess { url: url.to_owned(), socket, kafka, child });
             }
             kafka = line.strip_prefix(KAFKA).map(str::to_owned).or(kafka);
         }
@@ -75,6 +78,11 @@ impl ServerProcess {
     /// Returns its URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns a client with a connection of its own, by the Unix socket.
+    pub async fn local_client(&self) -> anyhow::Result<Client> {
+        Ok(Client::connect(format!("unix:{}", self.socket.display())).await?)
     }
 
     /// Returns a client with a connection of its own.

@@ -162,7 +162,7 @@ impl Name {
         match self {
             Name::Leftfold => "default options, in the process that measures".to_owned(),
             Name::LeftfoldServer => {
-                "`leftfold serve` with default settings, HTTP/2 on loopback; its \
+                "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its \
                 Rust client over native gRPC, up to 8 connections, appends pipelined"
                     .to_owned()
             }

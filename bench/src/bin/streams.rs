@@ -3,7 +3,7 @@
 //!
 //! Every event starts a stream of its own, except a hundred streams of a hundred events, which are
 //! spread over the whole log. When the log is full it is opened again, and each of these streams is
-//! read once. The kernel counts the read system calls.
+//! read once. The kernel counts the read system calls. A hundred million take about 20 GB of disk.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -44,9 +44,11 @@ fn event(n: u64) -> NewEvent {
 fn grow(dir: &Path, millions: u64) -> anyhow::Result<()> {
     let store = Embedded::open(dir, options())?;
     let every = millions * MILLION / EVENTS;
-    println!("million streams   events/s   anonymous memory MB   segments");
+    println!(
+        "million streams   events/s since the last row   anonymous memory MB   segments   log MB   index MB"
+    );
+    let (mut started, mut since) = (Instant::now(), 0);
     for million in 1..=millions {
-        let started = Instant::now();
         for first in ((million - 1) * MILLION..million * MILLION).step_by(PER_APPEND as usize) {
             let mut append = Append::new();
             for n in first..first + PER_APPEND {
@@ -59,16 +61,36 @@ fn grow(dir: &Path, millions: u64) -> anyhow::Result<()> {
             }
             store.blocking().append(append)?;
         }
-        let rate = MILLION as f64 / started.elapsed().as_secs_f64();
+        if !is_row(million) && million != millions {
+            continue;
+        }
+        let rate = ((million - since) * MILLION) as f64 / started.elapsed().as_secs_f64();
         store.settle()?;
         let (memory, stat) = (anonymous_mb()?, store.stat()?);
-        println!("{million:>15} {rate:>10.0} {memory:>21.0} {:>10}", stat.segments);
+        let [log, index] = [stat.log_bytes, stat.index_bytes].map(|bytes| bytes / 1_000_000);
+        println!(
+            "{million:>15} {rate:>27.0} {memory:>21.0} {:>10} {log:>8} {index:>10}",
+            stat.segments
+        );
+        (started, since) = (Instant::now(), million);
     }
     Ok(())
 }
 
+/// Whether a row is printed: each million up to ten, and 20, 50, 100 and so on.
+fn is_row(million: u64) -> bool {
+    let power = 10_u64.pow(million.ilog10());
+    million <= 10 || [1, 2, 5].iter().any(|first| first * power == million)
+}
+
 fn cold(dir: &Path) -> anyhow::Result<()> {
+    let started = Instant::now();
     let store = Embedded::open_existing(dir, options())?;
+    println!(
+        "\nopened in {:.3} s, with {:.0} MB",
+        started.elapsed().as_secs_f64(),
+        anonymous_mb()?
+    );
     let segments = store.stat()?.segments.min(EVENTS);
     let (mut reads, mut micros) = (Vec::new(), Vec::new());
     for n in 0..SPREAD {

@@ -19,6 +19,8 @@ pub struct Recorded {
     /// `NO_ORDINAL` if the read did not ask for it.
     ordinal: u64,
     record: Bytes,
+    /// Whether the record has memory of its own, which no other event shares.
+    is_detached: bool,
 }
 
 const NO_ORDINAL: u64 = u64::MAX;
@@ -72,6 +74,7 @@ impl Recorded {
                 commit_time: commit_time.0,
                 ordinal: NO_ORDINAL,
                 record,
+                is_detached: false,
             }),
             Err(what) => Err(Failure::Record { position, what }),
         }
@@ -253,10 +256,18 @@ impl Recorded {
         self.record.len()
     }
 
-    /// Returns a copy that does not keep the block in memory that was read.
+    /// Returns a copy that does not keep the block in memory that was read, unless it is one already.
     pub fn detached(mut self) -> Self {
-        self.record = Bytes::copy_from_slice(&self.record);
+        if !self.is_detached {
+            self.record = Bytes::copy_from_slice(&self.record);
+            self.is_detached = true;
+        }
         self
+    }
+
+    /// Whether it keeps no block in memory.
+    pub fn is_detached(&self) -> bool {
+        self.is_detached
     }
 
     fn layout(&self) -> Layout<'_> {

@@ -11,6 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::calls::{Calls, Headers, OnRetry};
 use crate::client::Client;
+use crate::connector::Connector;
 use crate::runtime;
 
 /// The default time of a call with all its attempts.
@@ -20,7 +21,7 @@ const RECONNECT_TIME: Duration = Duration::from_secs(300);
 /// The default number of appends in flight: as many as a server accepts of one call.
 const IN_FLIGHT: usize = 1_024;
 /// The time for making a connection.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// The interval of HTTP/2 pings, and the time for the answer to one.
 const PING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a server may send of one answer before the client reads them: a few messages.
@@ -156,7 +157,7 @@ impl Builder {
     /// # Errors
     /// `url_invalid`, `tls_invalid`, `server_unreachable`, `unauthenticated`.
     pub async fn connect(self) -> Result<Client, ReadError> {
-        let is_plain = !self.url.starts_with("https:");
+        let is_plain = !self.url.starts_with("https:") && self.socket().is_none();
         let client = self.connect_lazily()?;
         let calls = Calls { sends_once: true, ..client.calls.clone() };
         let first = Client { calls, ..client.clone() };
@@ -171,14 +172,14 @@ impl Builder {
     pub fn connect_lazily(self) -> Result<Client, ReadError> {
         let name = MetadataKey::from_static("authorization");
         let headers = Headers(self.header()?.map(|value| (name, value)).into_iter().collect());
-        let endpoint = self.endpoint()?;
+        let (endpoint, connector) = (self.endpoint()?, self.connector());
         let handle = self.handle.map_or_else(runtime::shared, Ok).map_err(|error| {
             let message = format!("the client's threads can't be started: {error}");
             Failure::Remote { code: "server_unreachable", message, can_retry: true }
         })?;
         let channel: Channel = {
             let _entered = handle.enter();
-            endpoint.connect_lazy()
+            endpoint.connect_with_connector_lazy(connector)
         };
         let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
         let on_retry = self.on_retry;
@@ -212,12 +213,14 @@ impl Builder {
 
     fn endpoint(&self) -> Result<Endpoint, Invalid> {
         let url = match self.url.contains("://") {
+            _ if self.socket().is_some() => "http://localhost".to_owned(),
             true => self.url.clone(),
             false => format!("http://{}", self.url),
         };
         let wrong = || {
             let message = format!(
-                "expected a server's URL such as http://host:2113 or https://host:2113, found {url:?}"
+                "expected a server's URL such as http://host:2113, https://host:2113 or unix:/path/of/socket, found \
+                 {url:?}"
             );
             Invalid::new("url_invalid", message)
         };
@@ -244,6 +247,15 @@ impl Builder {
             Invalid::new("tls_invalid", message)
         };
         endpoint.tls_config(self.tls()).map_err(tls_invalid)
+    }
+
+    /// Returns the path of a Unix socket, if the URL names one.
+    fn socket(&self) -> Option<&Path> {
+        self.url.strip_prefix("unix:").map(Path::new)
+    }
+
+    fn connector(&self) -> Connector {
+        self.socket().map_or_else(Connector::tcp, Connector::unix)
     }
 
     fn tls(&self) -> ClientTlsConfig {

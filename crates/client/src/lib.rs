@@ -7,6 +7,7 @@ mod builder;
 mod call_error;
 mod calls;
 mod client;
+mod connector;
 mod copies;
 mod counts;
 mod event_store;

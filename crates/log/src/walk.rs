@@ -18,15 +18,6 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
-impl Record {
-    /// Returns a copy that does not keep the block alive that it was read with.
-    #[must_use]
-    pub fn detached(mut self) -> Self {
-        self.bytes = Bytes::copy_from_slice(&self.bytes);
-        self
-    }
-}
-
 /// Reads record after record, over the frame headers between them.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {

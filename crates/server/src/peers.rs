@@ -73,7 +73,8 @@ impl Server {
         let routes = Router::new().route("/{*path}", any(dispatch)).with_state(partitions);
         let routes =
             admitting(routes, &state).layer(middleware::from_fn_with_state(token, check_token));
-        let listening = Listening { listener, local_addr, threads, certificate: None };
+        let listening =
+            Listening { listener, local_addr, socket: None, threads, certificate: None };
         listening.run(routes, state, ViewsThread::none())
     }
 }

@@ -19,7 +19,8 @@ use crate::connectors::RunningConnectors;
 use crate::http::HttpProtocol;
 use crate::kafka::{Broker, KafkaProtocol};
 use crate::net::{
-    Acceptor, Certificate, ConnectionLimits, Descriptors, Protocol, Threads, TlsError,
+    Acceptor, Certificate, ConnectionLimits, Descriptors, Listener, Protocol, Threads, TlsError,
+    UnixSocket,
 };
 use crate::state::State;
 use crate::views::{SqlViews, ViewsThread};
@@ -48,6 +49,8 @@ impl Default for StartOptions {
 pub struct RunningServer {
     local_addr: SocketAddr,
     ended: JoinHandle<()>,
+    /// The task that serves the Unix socket.
+    socket: Option<JoinHandle<()>>,
     kafka: Option<KafkaListener>,
     state: Arc<State>,
     made_password: Option<Secret>,
@@ -86,6 +89,14 @@ pub enum StartError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The Unix socket can't be listened on.
+    #[error("can't listen on the socket {path}: {source}")]
+    Socket {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
     /// Its users can't be read, or the first can't be made.
     #[error("the users: {0}")]
     Users(#[from] AppendError),
@@ -108,7 +119,7 @@ impl StartError {
         match self {
             StartError::Exposed(_) | StartError::ExposedToPeers(_) => "listen_insecure",
             StartError::NoPartitions => "setting_invalid",
-            StartError::Listen { .. } => "listen_failed",
+            StartError::Listen { .. } | StartError::Socket { .. } => "listen_failed",
             StartError::Users(error) => error.code(),
             StartError::Views { .. } => "view_rows_failed",
             StartError::Tls(_) => TlsError::CODE,
@@ -186,6 +197,10 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let bind = |path: PathBuf| {
+            UnixSocket::bind(&path).map_err(|source| StartError::Socket { path, source })
+        };
+        let socket = config.socket.clone().map(bind).transpose()?;
         let kafka_listen = config.kafka_listen;
         let kafka = match kafka_listen {
             Some(address) => {
@@ -212,7 +227,8 @@ impl Server {
         };
         let state = Arc::new(State::new(config, store, access, views, connectors));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;
-        let opened = Listening { listener, local_addr, threads: threads.clone(), certificate };
+        let opened =
+            Listening { listener, local_addr, socket, threads: threads.clone(), certificate };
         let mut running = opened.run(routes(&state), state, views)?;
         if let (Some(address), Some(listener)) = (kafka_listen, kafka) {
             running.serve_kafka(address, listener, threads).await?;
@@ -227,6 +243,7 @@ impl Server {
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) local_addr: SocketAddr,
+    pub(crate) socket: Option<UnixSocket>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) certificate: Option<Arc<Certificate>>,
 }
@@ -239,10 +256,13 @@ impl Listening {
         state: Arc<State>,
         views: ViewsThread,
     ) -> Result<RunningServer, StartError> {
-        let Listening { listener, local_addr, threads, certificate } = self;
+        let Listening { listener, local_addr, socket, threads, certificate } = self;
         let protocol = Arc::new(HttpProtocol::new(routes, state.clone()));
         let limits = connection_limits(&state.config);
         let acceptor = acceptor(&state, limits.clone(), threads, certificate.as_ref(), &*protocol)?;
+        let local = socket.map(|socket| {
+            tokio::spawn(acceptor.clone().run(Listener::Unix(socket), protocol.clone()))
+        });
         let ended = tokio::spawn(acceptor.run(listener, protocol));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
@@ -261,6 +281,7 @@ impl Listening {
         Ok(RunningServer {
             local_addr,
             ended,
+            socket: local,
             kafka: None,
             state,
             certificate,
@@ -368,6 +389,9 @@ impl RunningServer {
     pub async fn finished(mut self) {
         // The task ends by itself; if it panicked, that was reported where it happened.
         _ = (&mut self.ended).await;
+        if let Some(socket) = &mut self.socket {
+            _ = socket.await;
+        }
         if let Some(kafka) = &mut self.kafka {
             _ = (&mut kafka.ended).await;
         }

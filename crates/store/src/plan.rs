@@ -14,7 +14,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether the query, expanded, selects an event to which its plan led.
     pub(crate) fn selects(&self, query: &Query, event: &Recorded) -> bool {
-        if self.exact { query.shows(event.stream()) } else { query.matches(event) }
+        match self.exact {
+            // A query for one stream shows it, even if it is bookkeeping.
+            true => query.as_stream().is_some() || query.shows(event.stream()),
+            false => query.matches(event),
+        }
     }
 }
 

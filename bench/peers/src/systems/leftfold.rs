@@ -22,6 +22,8 @@ pub(crate) struct Leftfold(Arc<Embedded>);
 pub(crate) struct LeftfoldServer {
     server: Server,
     url: String,
+    /// The directory of its Unix socket.
+    _socket: tempfile::TempDir,
     clients: Shared<Client>,
 }
 
@@ -81,10 +83,13 @@ impl System for LeftfoldServer {
         let mut command = Command::new(Path::new(&program));
         command.arg("serve").arg("--data").arg(&place.data);
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        let socket = tempfile::Builder::new().prefix("leftfold").tempdir()?;
+        let path = socket.path().join("socket");
+        command.env("LEFTFOLD_SOCKET", &path);
         let mut server = Server::start(command, &place.data, Signal::INT)?;
         server.listens(port).await?;
-        let url = format!("http://127.0.0.1:{port}");
-        Ok(LeftfoldServer { server, url, clients: Shared::new(CONNECTIONS) })
+        let url = format!("unix:{}", path.display());
+        Ok(LeftfoldServer { server, url, _socket: socket, clients: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Handle<Client>> {

@@ -88,7 +88,17 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("read") {
         rows::fill_streams(&bench).await?;
-        bench.row("a stream of 100", "us", async |bench, _| rows::streams(bench).await).await?;
+        let (by_port, by_socket) = (bench.client.clone(), served.local_client().await?);
+        for (name, client, streams) in [
+            ("a stream of 100", &by_port, rows::STREAMS),
+            ("the same, hot", &by_port, rows::HOT),
+            ("the same, hot, by a Unix socket", &by_socket, rows::HOT),
+        ] {
+            let read = async |bench: &Bench<'_>, _| rows::streams(bench, client, streams).await;
+            bench.row(name, "us", read).await?;
+        }
+        let name = "a plain echo of as many bytes (control)";
+        bench.row(name, "us", async |bench, _| rows::echo(bench)).await?;
     }
     if wanted("replay") {
         rows::fill(&bench).await?;

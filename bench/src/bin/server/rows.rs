@@ -1,7 +1,10 @@
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use leftfold::client::Client;
 use leftfold::{
     Append, Delivery, EventStore, Expected, NewEvent, Query, Read, Subscribe, Subscription,
 };
@@ -13,7 +16,12 @@ const PAYLOAD: usize = 256;
 /// The events of a stream that is read.
 const STREAM: usize = 100;
 /// The number of streams that are read, one after the other.
-const STREAMS: usize = 1_000;
+pub(crate) const STREAMS: usize = 1_000;
+/// The number of those that are read again and again.
+pub(crate) const HOT: usize = 10;
+/// The bytes of a request, and of an answer of 100 events.
+const QUESTION: usize = 128;
+const ANSWER: usize = 37_000;
 /// The number of concurrent appends in the pipelined row.
 const PIPELINED: u64 = 1_024;
 /// The number of subscriptions per connection.
@@ -115,17 +123,50 @@ pub(crate) async fn fill_streams(bench: &Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads one stream of 100 events after the other; returns microseconds each.
-pub(crate) async fn streams(bench: &Bench<'_>) -> anyhow::Result<Measurement> {
+/// Reads one stream of 100 events after the other, of a number of them; returns microseconds each.
+pub(crate) async fn streams(
+    bench: &Bench<'_>,
+    client: &Client,
+    streams: usize,
+) -> anyhow::Result<Measurement> {
     let total = bench.size.reads;
     let (before, started) = (bench.cpu(), Instant::now());
     for n in 0..total {
-        let name = format!("stream-{}", n as usize * 37 % STREAMS);
-        let page = bench.client.read(Read::forward(Query::stream(name))).await?;
+        let name = format!("stream-{}", n as usize * 37 % streams);
+        let page = client.read(Read::forward(Query::stream(name))).await?;
         anyhow::ensure!(page.events.len() == STREAM);
     }
     let value = started.elapsed().as_secs_f64() * 1e6 / total as f64;
     Ok(Measurement { value, cpu: bench.cpu().since(before, total) })
+}
+
+/// Sends a few bytes to a thread, which answers with as many as a stream of 100 events has: by blocking calls, over
+/// the same kind of socket. Returns microseconds each.
+pub(crate) fn echo(bench: &Bench<'_>) -> anyhow::Result<Measurement> {
+    let total = bench.size.reads;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut stream = TcpStream::connect(listener.local_addr()?)?;
+    stream.set_nodelay(true)?;
+    let (mut other, _) = listener.accept()?;
+    other.set_nodelay(true)?;
+    let echo = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut question, answer) = ([0; QUESTION], vec![0; ANSWER]);
+        for _ in 0..total {
+            other.read_exact(&mut question)?;
+            other.write_all(&answer)?;
+        }
+        Ok(())
+    });
+    let (before, started) = (bench.cpu(), Instant::now());
+    let mut answer = vec![0; ANSWER];
+    for _ in 0..total {
+        stream.write_all(&[0; QUESTION])?;
+        stream.read_exact(&mut answer)?;
+    }
+    let value = started.elapsed().as_secs_f64() * 1e6 / total as f64;
+    let cpu = bench.cpu().since(before, total);
+    echo.join().map_err(|_| anyhow::anyhow!("the thread that answers has ended"))??;
+    Ok(Measurement { value, cpu })
 }
 
 /// Fills the events of the replay, in streams of 100.

@@ -9,6 +9,7 @@ mod refusals;
 mod secure;
 mod served;
 mod slow;
+mod socket;
 
 /// Every promise of a store holds over the network.
 mod conformance {

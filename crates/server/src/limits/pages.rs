@@ -62,7 +62,7 @@ pub(crate) fn detach<'a>(events: impl Iterator<Item = &'a mut Recorded>) {
     if is_run {
         return;
     }
-    for event in events.iter_mut().filter(|event| event.size() < LARGE) {
+    for event in events.iter_mut().filter(|it| !it.is_detached() && it.size() < LARGE) {
         **event = event.clone().detached();
     }
 }
@@ -141,8 +141,9 @@ mod tests {
             append.event(["a", "b"][n % 2], NewEvent::json("T", "\"0123456789\""))
         });
         store.append(append).await.unwrap();
-        for (query, are_copied) in [(Query::All, false), (Query::stream("a"), true)] {
-            let mut page = store.read(Read::forward(query)).await.unwrap();
+        for (step, are_copied) in [(1, false), (2, true)] {
+            let mut page = store.read(Read::forward(Query::All)).await.unwrap();
+            page.events = page.events.into_iter().step_by(step).collect();
             let places = |page: &Page| -> Vec<_> {
                 page.events.iter().map(|event| event.stream().as_ptr()).collect()
             };
@@ -150,6 +151,10 @@ mod tests {
             detach(page.events.iter_mut());
             let after = places(&page);
             assert!(before.iter().zip(&after).all(|(one, other)| (one != other) == are_copied));
+            assert!(page.events.iter().all(|event| event.is_detached() == are_copied));
+            // Those are not copied again.
+            detach(page.events.iter_mut());
+            assert_eq!(places(&page), after);
         }
     }
 }

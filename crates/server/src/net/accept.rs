@@ -1,16 +1,16 @@
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::listener::{Accepted, Listener, Socket};
 use super::protocol::ConnectionSlot;
 use super::stall::WriteTimeout;
 use super::{ByteStream, Connection, Protocol, Shutdown, Threads};
@@ -73,8 +73,8 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Accepts connections until the shutdown signal, then waits for their end within
     /// `shutdown_time`.
-    pub(crate) async fn run(self, listener: TcpListener, protocol: Arc<dyn Protocol>) {
-        let acceptor = Arc::new(self);
+    pub(crate) async fn run(self, listener: impl Into<Listener>, protocol: Arc<dyn Protocol>) {
+        let (acceptor, listener) = (Arc::new(self), listener.into());
         let mut shutdown = pin!(acceptor.shutdown.begun());
         let mut connections = JoinSet::new();
         let mut log = LogRate::default();
@@ -105,15 +105,14 @@ impl Acceptor {
                             }
                             continue;
                         };
-                        // From the thread that accepts to the one that the connection lives on.
-                        let (Ok(stream), Some(seat)) = (stream.into_std(), acceptor.threads.seat())
-                        else { continue };
+                        let Some(seat) = acceptor.threads.seat() else { continue };
                         let thread = seat.handle.clone();
                         let slot = ConnectionSlot::new(acceptor.gauge.clone(), (share, permit), seat);
                         let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
                         let serve = async move {
-                            if let Ok(stream) = TcpStream::from_std(stream) {
-                                acceptor.serve(stream, peer, slot, protocol).await;
+                            // From the thread that accepts to the one that the connection lives on.
+                            if let Ok(socket) = stream.settle() {
+                                acceptor.serve(socket, peer, slot, protocol).await;
                             }
                         };
                         connections.spawn_on(serve, &thread);
@@ -139,41 +138,58 @@ impl Acceptor {
         }
     }
 
-    fn may_keep(&self, stream: &TcpStream) -> bool {
-        u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number < self.limits.descriptors)
+    fn may_keep(&self, stream: &Accepted) -> bool {
+        u64::try_from(stream.descriptor()).is_ok_and(|number| number < self.limits.descriptors)
     }
 
     async fn serve(
         &self,
-        stream: TcpStream,
+        socket: Socket,
         peer: SocketAddr,
         slot: ConnectionSlot,
         protocol: Arc<dyn Protocol>,
     ) {
-        // Answers are written whole: to wait for more to send with them only delays them.
-        _ = stream.set_nodelay(true);
-        note_progress_often(&stream);
-        let Ok(local) = stream.local_addr() else { return };
-        let stream = WriteTimeout::new(stream, self.limits.write_time);
-        let stream = match &self.tls {
-            None => ByteStream::plain(stream),
-            Some(tls) => {
-                let handshake = tls.accept(stream);
-                match tokio::time::timeout(self.limits.handshake_time, handshake).await {
-                    Ok(Ok(stream)) => ByteStream::tls(stream),
-                    Ok(Err(error)) => {
-                        tracing::debug!(%peer, %error, "the TLS handshake failed");
-                        return;
-                    }
-                    Err(_) => {
-                        tracing::debug!(%peer, "the TLS handshake took too long");
-                        return;
-                    }
-                }
+        let Ok(local) = socket.local_addr() else { return };
+        let within = self.limits.write_time;
+        let stream = match socket {
+            // It never leaves the machine.
+            Socket::Unix(stream) => ByteStream::local(WriteTimeout::new(stream, within)),
+            Socket::Tcp(stream) => {
+                // Answers are written whole: to wait for more to send with them only delays them.
+                _ = stream.set_nodelay(true);
+                note_progress_often(&stream);
+                let stream = WriteTimeout::new(stream, within);
+                let Some(stream) = self.encrypt(stream, peer).await else { return };
+                stream
             }
         };
         let shutdown = self.shutdown.clone();
         protocol.serve(Connection { stream, peer, local, shutdown, slot }).await;
+    }
+
+    /// Returns the bytes of a stream within TLS, if there is TLS; `None` if the handshake fails.
+    async fn encrypt(
+        &self,
+        stream: WriteTimeout<TcpStream>,
+        peer: SocketAddr,
+    ) -> Option<ByteStream> {
+        match &self.tls {
+            None => Some(ByteStream::plain(stream)),
+            Some(tls) => {
+                let handshake = tls.accept(stream);
+                match tokio::time::timeout(self.limits.handshake_time, handshake).await {
+                    Ok(Ok(stream)) => Some(ByteStream::tls(stream)),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%peer, %error, "the TLS handshake failed");
+                        None
+                    }
+                    Err(_) => {
+                        tracing::debug!(%peer, "the TLS handshake took too long");
+                        None
+                    }
+                }
+            }
+        }
     }
 }
 

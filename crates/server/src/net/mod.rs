@@ -6,6 +6,7 @@
 
 mod accept;
 mod descriptors;
+mod listener;
 mod protocol;
 mod shutdown;
 mod stall;
@@ -15,6 +16,7 @@ mod tls;
 
 pub(crate) use accept::{Acceptor, ConnectionLimits};
 pub use descriptors::Descriptors;
+pub(crate) use listener::{Listener, UnixSocket};
 pub(crate) use protocol::{Connection, Protocol};
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stream::ByteStream;

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use super::stall::WriteTimeout;
@@ -13,12 +13,17 @@ pub(crate) struct ByteStream(Kind);
 
 enum Kind {
     Plain(WriteTimeout<TcpStream>),
+    Local(WriteTimeout<UnixStream>),
     Tls(Box<TlsStream<WriteTimeout<TcpStream>>>),
 }
 
 impl ByteStream {
     pub(super) fn plain(stream: WriteTimeout<TcpStream>) -> Self {
         ByteStream(Kind::Plain(stream))
+    }
+
+    pub(super) fn local(stream: WriteTimeout<UnixStream>) -> Self {
+        ByteStream(Kind::Local(stream))
     }
 
     pub(super) fn tls(stream: TlsStream<WriteTimeout<TcpStream>>) -> Self {
@@ -28,6 +33,7 @@ impl ByteStream {
     fn inner(self: Pin<&mut Self>) -> Pin<&mut (dyn Duplex + 'static)> {
         match &mut self.get_mut().0 {
             Kind::Plain(stream) => Pin::new(stream),
+            Kind::Local(stream) => Pin::new(stream),
             Kind::Tls(stream) => Pin::new(stream.as_mut()),
         }
     }
@@ -66,6 +72,7 @@ impl AsyncWrite for ByteStream {
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
             Kind::Plain(stream) => stream.is_write_vectored(),
+            Kind::Local(stream) => stream.is_write_vectored(),
             Kind::Tls(stream) => stream.is_write_vectored(),
         }
     }

@@ -97,7 +97,7 @@ fn fetch(
     match fetcher.get(position)? {
         // A scattered event must not keep its whole block in memory.
         Some(record) => {
-            let event = decode_event(record.detached())?;
+            let event = decode_event(record)?.detached();
             if !beside {
                 cached.insert(&event);
             }

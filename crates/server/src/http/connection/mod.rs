@@ -28,6 +28,7 @@ use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use leftfold_api::BoxFuture;
+use leftfold_wire::Gather;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument;
@@ -78,7 +79,7 @@ impl HttpProtocol {
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
-        let stream = HeadWatch::new(stream, activity.clone());
+        let stream = HeadWatch::new(Gather::new(stream), activity.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closing = pin!(shutdown.begun());
