@@ -288,3 +288,22 @@ async fn log_lines_are_objects_that_name_the_server_and_the_request() {
         (&json!("mine-17"), &json!(200))
     );
 }
+
+/// What goes over gRPC, and what goes over HTTP alone.
+#[test]
+fn commands_reach_a_server_by_its_unix_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, socket) = (dir.path().join("data"), dir.path().join("leftfold.socket"));
+    let (_server, _) = serve_as(&data, "127.0.0.1:0", |serve| {
+        serve.arg("--socket").arg(&socket);
+    });
+    let by_socket = |args: &[&str]| {
+        let server = format!("unix:{}", socket.display());
+        let mut command = Command::new(binary());
+        command.args(["--server", &server]).args(args).stdin(Stdio::null());
+        text(command.output().unwrap())
+    };
+    by_socket(&["append", "a-1", "Put", "{\"n\":1}"]);
+    assert_eq!(lines(&by_socket(&["read", "category:a"]))[0]["data"], json!({"n": 1}));
+    assert_eq!(by_socket(&["connector", "list"]), "");
+}

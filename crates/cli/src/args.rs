@@ -85,7 +85,7 @@ pub(crate) struct Location {
     /// How full segments are compressed: off, fast, or small.
     #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_PACKING", hide_env_values = true, default_value = "fast", value_parser = parse::packing)]
     pub(crate) packing: Compression,
-    /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113.
+    /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113 or unix:PATH.
     #[arg(short, long, global = true, help_heading = STORE, env = "LEFTFOLD_SERVER", hide_env_values = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// A PEM file with the CAs that the server's certificate may come from; else the system's.

@@ -1,6 +1,7 @@
 //! Requests to a server over HTTP, for what its gRPC service does not have.
 
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -63,8 +64,13 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Returns a request to the server, with credentials.
 pub(crate) fn builder(location: &Location, asked: &Request<'_>) -> anyhow::Result<RequestBuilder> {
-    let mut url = Url::parse(location.server.as_deref().unwrap_or(DEFAULT_SERVER))
-        .context("expected --server with a URL such as http://HOST:PORT")?;
+    let server = match socket(location) {
+        // The host of a request over a socket; where it is named, it must be this machine.
+        Some(_) => "http://localhost",
+        None => location.server.as_deref().unwrap_or(DEFAULT_SERVER),
+    };
+    let mut url =
+        Url::parse(server).context("expected --server with a URL such as http://HOST:PORT")?;
     let Ok(mut segments) = url.path_segments_mut() else {
         bail!("expected --server with http://HOST:PORT or https://HOST:PORT");
     };
@@ -146,7 +152,15 @@ fn client(location: &Location) -> anyhow::Result<Client> {
         let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
         client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
     }
+    if let Some(path) = socket(location) {
+        client = client.unix_socket(path);
+    }
     Ok(client.build()?)
+}
+
+/// Returns the path of the server's Unix socket, if its URL names one.
+fn socket(location: &Location) -> Option<&Path> {
+    location.server.as_deref()?.strip_prefix("unix:").map(Path::new)
 }
 
 /// Reads a secret from the terminal without echo, or one line of standard input.
