@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes that are held back.
 const MOST: usize = 64 << 10;
+/// The room that is kept when nothing is held: a connection may be idle for long.
+const KEPT: usize = 4 << 10;
 /// How often a flush is put off in a row.
 const MOST_DEFERRALS: u8 = 8;
 
@@ -44,6 +46,9 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
             }
             self.held.advance(sent);
         }
+        if self.held.capacity() > KEPT {
+            self.held = BytesMut::new();
+        }
         (self.is_new, self.deferrals) = (false, 0);
         Poll::Ready(Ok(()))
     }
@@ -78,6 +83,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
                 return Pin::new(&mut this.stream).poll_write_vectored(context, parts);
             }
         }
+        this.held.reserve(length);
         parts.iter().for_each(|part| this.held.extend_from_slice(part));
         this.is_new |= length > 0;
         Poll::Ready(Ok(length))
@@ -205,6 +211,11 @@ mod tests {
         read(&mut stream, context);
         flush(&mut stream, context);
         assert_eq!(stream.stream.0, [b"headbody"]);
+        // An idle connection keeps little.
+        write(&mut stream, context, &[7; 60_000]);
+        read(&mut stream, context);
+        flush(&mut stream, context);
+        assert!(stream.held.capacity() <= KEPT);
     }
 
     #[test]

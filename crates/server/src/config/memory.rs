@@ -12,7 +12,7 @@ const UNSEALED: u64 = 4 * 64 * MIB;
 /// A stream's name and its last version.
 const HEAD: u64 = 1_280;
 /// What a connection holds besides the head of a request: what was read of bodies, and buffers.
-const CONNECTION: u64 = 320 * KIB;
+const CONNECTION: u64 = 384 * KIB;
 /// What a request holds besides its head: a body and an answer that are too small to be counted, and its own state.
 const REQUEST: u64 = 64 * KIB;
 /// What a subscription holds of pages that are too small to be counted: one page, and the text of three.

@@ -11,7 +11,7 @@ use crate::net::WorkItem;
 
 /// Bytes that are handed over at once to a stream of HTTP/2: what its client does not take stays here, where it is
 /// dropped with the stream.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 16 << 10;
 
 /// The body of an answer, and what is held until it is sent.
 pub(super) struct ResponseBody {
