@@ -3,7 +3,7 @@
 //!
 //! Every event starts a stream of its own, except a hundred streams of a hundred events, which are
 //! spread over the whole log. When the log is full it is opened again, and each of these streams is
-//! read once. The kernel counts the read system calls. A hundred million take about 20 GB of disk.
+//! read once. The kernel counts the read system calls. A hundred million take about 11 GB of disk.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

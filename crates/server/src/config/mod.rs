@@ -31,8 +31,8 @@ definition::settings! {
     /// Where the server listens. Port 0 takes a free one. An address other than loopback needs TLS
     /// and users, or `insecure`.
     listen: SocketAddr = "listen", SocketAddr::from(([127, 0, 0, 1], 2113));
-    /// A Unix socket on which the server listens too, for programs of the same user on this machine: they need no TLS,
-    /// and answers come sooner than over `listen`. Its path may have about 100 bytes.
+    /// A Unix socket on which the server listens too, for programs of the same user on this machine: they need no TLS.
+    /// Its path may have about 100 bytes.
     socket: Option<PathBuf> = "socket", None;
     /// Listen on any address without TLS or users: every client may do everything.
     insecure: bool = "insecure", false;

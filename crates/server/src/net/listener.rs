@@ -64,7 +64,10 @@ impl UnixSocket {
     /// replaced: a server that was killed leaves it.
     pub(crate) fn bind(path: &Path) -> io::Result<Self> {
         let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-        if is_socket && StdUnixStream::connect(path).is_err() {
+        if is_socket
+            && let Err(error) = StdUnixStream::connect(path)
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
             fs::remove_file(path)?;
         }
         let listener = StdUnixListener::bind(path)?;
