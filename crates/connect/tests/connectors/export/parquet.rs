@@ -225,6 +225,8 @@ async fn another_format_or_other_columns_go_on_behind_the_files_that_are_there()
     for (at, format) in (0..).zip(formats) {
         let text = lake.export(&format!("format = \"{format}\""));
         world.connectors.replace(&ConnectorDefinition::parse(&text).unwrap()).await.unwrap();
+        // The run before takes events until it has ended, and this one begins after that.
+        world.until("lake", |it| it.gauges.is_some()).await;
         append(&world.store, "order-1", 0, 3).await;
         let all = (at + 2) * 3;
         until(async || lines(lake.path()).len() == all).await;
