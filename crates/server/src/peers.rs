@@ -55,7 +55,7 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let threads = Arc::new(Threads::start().map_err(failed)?);
+        let threads = Arc::new(Threads::start(config.busy_poll()).map_err(failed)?);
         let views = SqlViews::off(&config);
         let mut partitions = partitions.into_iter();
         let first = partitions.next().ok_or(StartError::NoPartitions)?;

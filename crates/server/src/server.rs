@@ -209,7 +209,7 @@ impl Server {
             }
             None => None,
         };
-        let threads = Arc::new(Threads::start().map_err(failed)?);
+        let threads = Arc::new(Threads::start(config.busy_poll()).map_err(failed)?);
         if let Some(warning) = clock_warning(store.meters().clock_behind_micros) {
             tracing::warn!("{warning}");
         }

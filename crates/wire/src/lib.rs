@@ -9,6 +9,7 @@
 
 mod admin;
 mod append;
+mod busy_poll;
 mod codec;
 mod event;
 mod form;
@@ -30,6 +31,7 @@ mod subscribe;
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 pub use append::{answer, result};
+pub use busy_poll::Traffic;
 pub use codec::{Incoming, WireCodec, WireDecoder, WireEncoder, decode};
 pub use event::recorded;
 pub use form::EventForm;

@@ -34,6 +34,10 @@ definition::settings! {
     /// A Unix socket on which the server listens too, for programs of the same user on this machine: they need no TLS.
     /// Its path may have about 100 bytes.
     socket: Option<PathBuf> = "socket", None;
+    /// Microseconds for which a thread that has answered a request looks for the next one before it sleeps; 0 to sleep at
+    /// once, as it does with a single processor. Waking a thread takes longer than an answer from memory, above all on a
+    /// virtual machine. If the next request mostly comes later than that, a thread looks seldom.
+    busy_poll_micros: usize = "busy_poll_micros", 100;
     /// Listen on any address without TLS or users: every client may do everything.
     insecure: bool = "insecure", false;
     /// How full segments are compressed: not at all, fast, or small.
@@ -211,6 +215,11 @@ impl Config {
             "" => is_one.then(|| listen.to_string()),
             advertised => Some(advertised.to_owned()),
         }
+    }
+
+    /// Returns how long a thread looks for the next request before it sleeps.
+    pub(crate) fn busy_poll(&self) -> Duration {
+        Duration::from_micros(self.busy_poll_micros as u64)
     }
 
     /// Returns the directory for the tables of SQL views.

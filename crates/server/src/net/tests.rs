@@ -92,7 +92,7 @@ async fn serve_within(
             write_time: DEADLINE,
             shutdown_time: if is_stubborn { SHORT } else { DEADLINE },
         },
-        threads: Arc::new(Threads::start().unwrap()),
+        threads: Arc::new(Threads::start(Duration::ZERO).unwrap()),
         shutdown: shutdown.clone(),
         gauge: gauge.clone(),
         refused: refused.clone(),

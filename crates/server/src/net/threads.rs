@@ -6,7 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use leftfold_wire::Traffic;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -20,7 +22,7 @@ thread_local! {
 struct Load {
     connections: AtomicUsize,
     /// Requests and appends that are being worked on.
-    work: AtomicUsize,
+    work: Traffic,
 }
 
 /// A request that does not last, or one append of many, while it is being worked on.
@@ -34,7 +36,7 @@ impl WorkItem {
     pub(crate) fn begin() -> Self {
         let load = LOAD.with(|load| load.get().cloned());
         let is_only = load.as_ref().is_some_and(|load| {
-            let before = load.work.fetch_add(1, Ordering::Relaxed);
+            let before = load.work.begin();
             before == 0 && load.connections.load(Ordering::Relaxed) == 1
         });
         WorkItem { load, is_only }
@@ -50,7 +52,7 @@ impl WorkItem {
 impl Drop for WorkItem {
     fn drop(&mut self) {
         if let Some(load) = &self.load {
-            load.work.fetch_sub(1, Ordering::Relaxed);
+            load.work.end();
         }
     }
 }
@@ -78,9 +80,10 @@ impl Drop for ThreadSlot {
 }
 
 impl Threads {
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Starts them; each polls for this time before it sleeps.
+    pub(crate) fn start(busy_poll: Duration) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
-        (0..processors).map(|_| Thread::start()).collect::<io::Result<_>>().map(Threads)
+        (0..processors).map(|_| Thread::start(busy_poll)).collect::<io::Result<_>>().map(Threads)
     }
 
     /// Returns a place on the thread that has the fewest connections, or `None` without threads.
@@ -93,16 +96,21 @@ impl Threads {
 }
 
 impl Thread {
-    fn start() -> io::Result<Self> {
+    fn start(busy_poll: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, ended) = oneshot::channel::<()>();
-        let load = Arc::<Load>::default();
+        let load = Arc::new(Load { work: Traffic::new(busy_poll), ..Load::default() });
         let own = load.clone();
         thread::Builder::new().name("leftfold-net".to_owned()).spawn(move || {
-            LOAD.with(|load| _ = load.set(own));
+            LOAD.with(|load| _ = load.set(own.clone()));
             // Ends when the other side is dropped: nothing is ever sent.
-            _ = runtime.block_on(ended);
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    () = own.work.poll_network() => {}
+                }
+            });
             runtime.shutdown_background();
         })?;
         Ok(Thread { handle, load, _running: running })
@@ -115,7 +123,7 @@ mod tests {
 
     #[test]
     fn connections_are_spread_over_all_threads() {
-        let threads = Threads::start().unwrap();
+        let threads = Threads::start(Duration::ZERO).unwrap();
         let count = threads.0.len();
         let seats: Vec<ThreadSlot> = (0..3 * count).filter_map(|_| threads.seat()).collect();
         let connections = |thread: &Thread| thread.load.connections.load(Ordering::Relaxed);
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn work_knows_whether_it_is_the_only_one_on_its_thread() {
-        let thread = Thread::start().unwrap();
+        let thread = Thread::start(Duration::ZERO).unwrap();
         let threads = Threads(vec![thread]);
         let first = threads.seat().unwrap();
         let is_only = || -> [bool; 2] {

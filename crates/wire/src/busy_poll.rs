@@ -1,0 +1,196 @@
+//! Polling for a moment before a thread sleeps (busy polling). To wake a sleeping thread takes tens of microseconds, above all
+//! on a virtual machine, whose processor must be woken too; an answer from memory takes as many.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// The most chances to poll that are passed by after polls that were in vain.
+const MOST_PASSED: u32 = 63;
+
+/// The requests in progress of a thread that runs a network. Its thread polls the network for a moment after a request has
+/// begun, since the answer may be near, and after one has ended, since the next request may be.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    in_progress: AtomicUsize,
+    /// How often a request has begun or ended.
+    changes: AtomicUsize,
+    changed: Notify,
+    for_answers: BusyPoll,
+    for_requests: BusyPoll,
+}
+
+impl Traffic {
+    /// Polls for this time before the thread sleeps; not at all if there is one processor only, which the other side needs.
+    pub fn new(limit: Duration) -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let limit = if processors > 1 { limit } else { Duration::ZERO };
+        Traffic {
+            for_answers: BusyPoll::new(limit),
+            for_requests: BusyPoll::new(limit),
+            ..Traffic::default()
+        }
+    }
+
+    /// Notes that a request begins; returns how many were in progress before.
+    pub fn begin(&self) -> usize {
+        let before = self.in_progress.fetch_add(1, Ordering::Relaxed);
+        self.note_change();
+        before
+    }
+
+    /// Notes that a request has ended.
+    pub fn end(&self) {
+        self.in_progress.fetch_sub(1, Ordering::Relaxed);
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Polls whenever a request has begun or ended; it never returns. Tasks and network go on meanwhile, if the runtime has
+    /// one thread, which runs this.
+    pub async fn poll_network(&self) {
+        let mut seen = 0;
+        loop {
+            let changed = self.changed.notified();
+            if self.changes.load(Ordering::Acquire) == seen {
+                changed.await;
+            }
+            loop {
+                seen = self.changes.load(Ordering::Acquire);
+                let poll = match self.in_progress.load(Ordering::Relaxed) {
+                    0 => &self.for_requests,
+                    _ => &self.for_answers,
+                };
+                if !poll.until(|| self.changes.load(Ordering::Acquire) != seen).await {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Decides when to poll. After each poll in vain twice as many chances are passed by, up to 63, and after a useful one none:
+/// who mostly waits for longer polls at one chance of 64.
+#[derive(Debug, Default)]
+struct BusyPoll {
+    limit: Duration,
+    passed_by: AtomicU32,
+    to_pass: AtomicU32,
+}
+
+impl BusyPoll {
+    fn new(limit: Duration) -> Self {
+        BusyPoll { limit, ..BusyPoll::default() }
+    }
+
+    /// Polls until something is so, for the time of one poll at most. Between two looks the runtime goes on, and other threads
+    /// may have the processor. Returns false if it was not so in time, or if this chance is passed by.
+    async fn until(&self, is_so: impl Fn() -> bool) -> bool {
+        if self.limit.is_zero() || !self.takes_chance() {
+            return false;
+        }
+        let started = Instant::now();
+        while started.elapsed() < self.limit {
+            tokio::task::yield_now().await;
+            if is_so() {
+                self.to_pass.store(0, Ordering::Relaxed);
+                return true;
+            }
+            thread::yield_now();
+        }
+        let more = self.to_pass.load(Ordering::Relaxed) * 2 + 1;
+        self.to_pass.store(more.min(MOST_PASSED), Ordering::Relaxed);
+        false
+    }
+
+    fn takes_chance(&self) -> bool {
+        let passed_by = self.passed_by.fetch_add(1, Ordering::Relaxed);
+        let takes = passed_by >= self.to_pass.load(Ordering::Relaxed);
+        if takes {
+            self.passed_by.store(0, Ordering::Relaxed);
+        }
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    fn run<T>(task: impl Future<Output = T>) -> T {
+        Builder::new_current_thread().build().unwrap().block_on(task)
+    }
+
+    #[test]
+    fn what_happens_within_the_time_is_seen_and_other_tasks_go_on() {
+        let poll = BusyPoll::new(Duration::from_secs(60));
+        assert!(run(async {
+            let other = tokio::spawn(async { tokio::task::yield_now().await });
+            poll.until(|| other.is_finished()).await
+        }));
+    }
+
+    /// Chances that are passed by between polls: 0, 1, 3, 7, 15, 31, and then 63 each time.
+    #[test]
+    fn polls_in_vain_become_rare_until_one_is_useful() {
+        let (looks, poll) = (AtomicUsize::new(0), BusyPoll::new(Duration::from_nanos(1)));
+        run(async {
+            for _ in 0..1_000 {
+                let look = || looks.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2;
+                assert!(!poll.until(look).await);
+            }
+        });
+        assert!(looks.into_inner() <= 6 + (1_000 - 63) / 64 + 1);
+        assert_eq!(poll.to_pass.load(Ordering::Relaxed), MOST_PASSED);
+
+        let poll = BusyPoll { limit: Duration::from_secs(60), ..poll };
+        poll.passed_by.store(MOST_PASSED, Ordering::Relaxed);
+        let looks = AtomicUsize::new(0);
+        assert!(run(poll.until(|| looks.fetch_add(1, Ordering::Relaxed) == 2)));
+        assert_eq!(poll.to_pass.load(Ordering::Relaxed), 0);
+    }
+
+    /// A change between the last look and the sleep must not be slept over.
+    #[test]
+    fn the_network_is_polled_after_changes_by_other_threads() {
+        let traffic = Traffic {
+            for_answers: BusyPoll::new(Duration::from_secs(60)),
+            for_requests: BusyPoll::new(Duration::from_secs(60)),
+            ..Traffic::default()
+        };
+        let seen = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=1_000 {
+                    assert_eq!(traffic.begin(), 0);
+                    traffic.end();
+                    while seen.load(Ordering::Acquire) < round {
+                        thread::yield_now();
+                    }
+                }
+            });
+            run(async {
+                let mut polling = std::pin::pin!(traffic.poll_network());
+                while seen.load(Ordering::Acquire) < 1_000 {
+                    let polled = std::future::poll_fn(|context| {
+                        std::task::Poll::Ready(polling.as_mut().poll(context).is_ready())
+                    });
+                    assert!(!polled.await);
+                    seen.store(traffic.changes.load(Ordering::Acquire) / 2, Ordering::Release);
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+        assert_eq!(traffic.in_progress.into_inner(), 0);
+    }
+}
