@@ -5,10 +5,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leftfold_api::{EventStore, Failure, Invalid, ReadError};
+use leftfold_wire::Traffic;
 use tokio::runtime::Handle;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
+use crate::blocking::{BlockingClient, Network};
 use crate::calls::{Calls, Headers, OnRetry};
 use crate::client::Client;
 use crate::connector::Connector;
@@ -22,6 +24,8 @@ const RECONNECT_TIME: Duration = Duration::from_secs(300);
 const IN_FLIGHT: usize = 1_024;
 /// The time for making a connection.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the network is polled before its thread sleeps: about as long as an append with its fsync takes on a fast disk.
+const BUSY_POLL: Duration = Duration::from_micros(300);
 /// The interval of HTTP/2 pings, and the time for the answer to one.
 const PING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a server may send of one answer before the client reads them: a few messages.
@@ -43,6 +47,7 @@ pub struct Builder {
     reconnect_time: Duration,
     in_flight: usize,
     is_compressed: bool,
+    busy_poll: Duration,
     handle: Option<Handle>,
     on_retry: Option<OnRetry>,
 }
@@ -58,6 +63,7 @@ impl Builder {
             reconnect_time: RECONNECT_TIME,
             in_flight: IN_FLIGHT,
             is_compressed: false,
+            busy_poll: BUSY_POLL,
             handle: None,
             on_retry: None,
         }
@@ -136,6 +142,15 @@ impl Builder {
         self
     }
 
+    /// Sets how long the thread of the network polls for an answer, or for the next call, before it sleeps; the default is
+    /// 300 us, and zero turns it off. To wake a thread takes longer than a server needs to answer from memory, above all on
+    /// a virtual machine. A thread that mostly waits for longer polls seldom. A runtime of several threads does not poll.
+    #[must_use]
+    pub fn busy_poll(mut self, time: Duration) -> Self {
+        self.busy_poll = time;
+        self
+    }
+
     /// Runs the network on this runtime. It needs I/O and time, must not be blocked, and must outlive
     /// the client. By default all clients of the process share one thread.
     #[must_use]
@@ -165,6 +180,20 @@ impl Builder {
         Ok(client)
     }
 
+    /// Connects as [`Builder::connect`] does, for calls that block. They run on the threads that make them, not on the
+    /// runtime of [`Builder::on`].
+    ///
+    /// # Errors
+    /// Those of [`Builder::connect`].
+    ///
+    /// # Panics
+    /// If the calling thread runs asynchronous tasks of Tokio.
+    pub fn connect_blocking(self) -> Result<BlockingClient, ReadError> {
+        let network = Network::start().map_err(no_threads)?;
+        let client = network.run(self.on(network.handle()).connect())?;
+        Ok(BlockingClient::new(client, network))
+    }
+
     /// Returns a client that connects at its first call.
     ///
     /// # Errors
@@ -173,10 +202,7 @@ impl Builder {
         let name = MetadataKey::from_static("authorization");
         let headers = Headers(self.header()?.map(|value| (name, value)).into_iter().collect());
         let (endpoint, connector) = (self.endpoint()?, self.connector());
-        let handle = self.handle.map_or_else(runtime::shared, Ok).map_err(|error| {
-            let message = format!("the client's threads can't be started: {error}");
-            Failure::Remote { code: "server_unreachable", message, can_retry: true }
-        })?;
+        let handle = self.handle.map_or_else(runtime::shared, Ok).map_err(no_threads)?;
         let channel: Channel = {
             let _entered = handle.enter();
             endpoint.connect_with_connector_lazy(connector)
@@ -194,6 +220,7 @@ impl Builder {
                 is_compressed: self.is_compressed,
                 on_retry,
                 counters: Arc::default(),
+                traffic: Arc::new(Traffic::new(self.busy_poll)),
             },
             self.in_flight,
         ))
@@ -268,6 +295,11 @@ impl Builder {
             None => tls,
         }
     }
+}
+
+fn no_threads(error: std::io::Error) -> Failure {
+    let message = format!("the client's threads can't be started: {error}");
+    Failure::Remote { code: "server_unreachable", message, can_retry: true }
 }
 
 /// Adds to the error of a connection that was made and then lost what its cause may be: a server that

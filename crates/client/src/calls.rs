@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold_api::ReadError;
-use leftfold_wire::MAX_MESSAGE;
 use leftfold_wire::v1::admin_client::AdminClient;
 use leftfold_wire::v1::store_client::StoreClient;
+use leftfold_wire::{MAX_MESSAGE, Traffic};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tonic::codec::CompressionEncoding;
@@ -36,6 +36,7 @@ pub(crate) struct Calls {
     pub(crate) is_compressed: bool,
     /// Shared by all clones of a client.
     pub(crate) counters: Arc<Counters>,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 /// Receives the reason of each retry.
@@ -145,6 +146,7 @@ impl Calls {
         let calls = self.clone();
         count(&self.counters.requests);
         let task = async move {
+            let _request = RequestInProgress::begin(&calls.traffic);
             let mut backoff = Backoff::new();
             let deadline = calls.deadline();
             loop {
@@ -168,17 +170,49 @@ impl Calls {
                 }
             }
         };
-        let task =
-            self.handle.spawn(task.instrument(debug_span!("request", answer = name_of::<A>())));
-        AbortOnDrop(task).wait().await
+        self.on_runtime(task.instrument(debug_span!("request", answer = name_of::<A>())))
+            .await
+            .unwrap_or_else(|aborted| Err(aborted))
     }
 
     /// Pauses on the client's runtime and returns the next back-off; `None` if the pause would end
     /// after the deadline.
     pub(crate) async fn pause(&self, mut backoff: Backoff, deadline: Instant) -> Option<Backoff> {
-        let paused =
-            self.handle.spawn(async move { backoff.pause(deadline).await.then_some(backoff) });
-        paused.await.ok().flatten()
+        let pause = async move { backoff.pause(deadline).await.then_some(backoff) };
+        self.on_runtime(pause).await.ok().flatten()
+    }
+
+    /// Runs a task on the client's runtime: on this thread, if the caller is there. The error is that of a runtime that has
+    /// ended.
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, CallError> {
+        if self.is_here() {
+            return Ok(task.await);
+        }
+        AbortOnDrop(self.handle.spawn(task)).wait().await
+    }
+
+    /// Returns whether the caller is on the client's runtime.
+    fn is_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+    }
+}
+
+/// A request, or an append of many, that waits for its answer.
+pub(crate) struct RequestInProgress(Arc<Traffic>);
+
+impl RequestInProgress {
+    pub(crate) fn begin(traffic: &Arc<Traffic>) -> Self {
+        traffic.begin();
+        RequestInProgress(traffic.clone())
+    }
+}
+
+impl Drop for RequestInProgress {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -190,18 +224,16 @@ fn name_of<A>() -> &'static str {
 }
 
 /// A task that is aborted when its handle is dropped.
-struct AbortOnDrop<A>(tokio::task::JoinHandle<Result<A, CallError>>);
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
-impl<A> AbortOnDrop<A> {
-    async fn wait(mut self) -> Result<A, CallError> {
+impl<T> AbortOnDrop<T> {
+    async fn wait(mut self) -> Result<T, CallError> {
         let ended = (&mut self.0).await;
-        ended.unwrap_or_else(|error| {
-            Err(CallError::ConnectionLost(format!("the call was aborted: {error}")))
-        })
+        ended.map_err(|error| CallError::ConnectionLost(format!("the call was aborted: {error}")))
     }
 }
 
-impl<A> Drop for AbortOnDrop<A> {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod append;
 mod backoff;
+mod blocking;
 mod builder;
 mod call_error;
 mod calls;
@@ -17,6 +18,7 @@ mod pipeline;
 mod runtime;
 mod subscription;
 
+pub use blocking::BlockingClient;
 pub use builder::Builder;
 pub use client::Client;
 pub use copies::CopyStream;

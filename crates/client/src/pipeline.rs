@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use leftfold_wire::{APPEND_MANY, EncodedAppend, MAX_MESSAGE, PipelineCodec, v1};
 use parking_lot::Mutex;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::client::Grpc;
@@ -19,8 +20,8 @@ use tonic::{Request, Streaming};
 
 use crate::backoff::Backoff;
 use crate::call_error::CallError;
-use crate::calls::Calls;
-use crate::counts::{Counters, count};
+use crate::calls::{Calls, RequestInProgress};
+use crate::counts::count;
 use tracing::{Instrument, debug_span};
 
 /// KiB of appends in flight.
@@ -35,7 +36,7 @@ pub(crate) struct Pipeline {
     in_flight: usize,
     count: Arc<Semaphore>,
     kib: Arc<Semaphore>,
-    counters: Arc<Counters>,
+    calls: Calls,
 }
 
 /// The outcome of an append.
@@ -58,6 +59,7 @@ struct PendingAppend {
     sent: bool,
     deadline: Instant,
     reply: oneshot::Sender<Outcome>,
+    _request: RequestInProgress,
     /// Held until the answer: they bound the appends in flight.
     _permits: [OwnedSemaphorePermit; 2],
 }
@@ -66,10 +68,11 @@ impl Pipeline {
     pub(crate) fn start(calls: Calls, in_flight: usize) -> Self {
         let (appends, received) = mpsc::unbounded_channel();
         let state = CallState { call: 0, received, pending: HashMap::new(), next_number: 1 };
-        let (handle, counters) = (calls.handle.clone(), calls.counters.clone());
-        handle.spawn(Driver { calls, state: Arc::new(Mutex::new(state)), error: None }.run());
+        let state = Arc::new(Mutex::new(state));
+        let driver = Driver { calls: calls.clone(), state, error: None };
+        calls.handle.spawn(driver.run_and_poll());
         let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MAX_KIB));
-        Pipeline { appends, in_flight, count: Arc::new(count), kib: Arc::new(kib), counters }
+        Pipeline { appends, in_flight, count: Arc::new(count), kib: Arc::new(kib), calls }
     }
 
     /// Returns the most appends in flight.
@@ -82,15 +85,22 @@ impl Pipeline {
         let gone = || {
             Outcome::Failed(CallError::ConnectionLost("the client's runtime has ended".to_owned()))
         };
-        count(&self.counters.requests);
+        count(&self.calls.counters.requests);
         let kib = (append.len() / 1024 + 1).min(MAX_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
         let Ok(kib) = self.kib.clone().acquire_many_owned(kib).await else { return gone() };
         let (reply, outcome) = oneshot::channel();
         let permits = [one, kib];
         let span = debug_span!("request", answer = "Appended");
-        let append =
-            PendingAppend { append, repeatable, sent: false, deadline, reply, _permits: permits };
+        let append = PendingAppend {
+            append,
+            repeatable,
+            sent: false,
+            deadline,
+            reply,
+            _request: RequestInProgress::begin(&self.calls.traffic),
+            _permits: permits,
+        };
         if self.appends.send(append).is_err() {
             return gone();
         }
@@ -187,6 +197,18 @@ struct Driver {
 }
 
 impl Driver {
+    /// Runs until the client is dropped. A network that runs on one thread is polled for a moment before that sleeps.
+    async fn run_and_poll(self) {
+        let traffic = self.calls.traffic.clone();
+        match self.calls.handle.runtime_flavor() {
+            RuntimeFlavor::CurrentThread => tokio::select! {
+                () = self.run() => {}
+                () = traffic.poll_network() => {}
+            },
+            _ => self.run().await,
+        }
+    }
+
     async fn run(mut self) {
         let mut backoff = Backoff::new();
         while self.wait_for_work().await {

@@ -1,6 +1,7 @@
 //! The client against a real server in this process.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod blocking;
 mod chaos;
 mod errors;
 mod plain;
