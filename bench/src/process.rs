@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
-use leftfold::client::Client;
+use leftfold::client::{BlockingClient, Client};
 
 /// The ticks of processor time in a second, as Linux reports them.
 const TICKS: f64 = 100.0;
@@ -83,6 +83,13 @@ impl ServerProcess {
     /// Returns a client with a connection of its own, by the Unix socket.
     pub async fn local_client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(format!("unix:{}", self.socket.display())).await?)
+    }
+
+    /// Returns a client whose calls run on the thread that makes them.
+    pub fn blocking_client(&self) -> anyhow::Result<BlockingClient> {
+        let builder = Client::builder(&self.url);
+        let connecting = std::thread::spawn(move || builder.connect_blocking());
+        Ok(connecting.join().map_err(|_| anyhow::anyhow!("the thread has ended"))??)
     }
 
     /// Returns a client with a connection of its own.

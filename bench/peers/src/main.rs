@@ -108,8 +108,7 @@ fn perform(task: Task, one: &SystemArguments) -> anyhow::Result<()> {
         scale: if one.quick { Scale::QUICK } else { Scale::FULL },
         round: one.round,
     };
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().build()?.block_on(one.system.perform(task, &turn))
+    one.system.perform(task, &turn)
 }
 
 fn run(bench: &Bench) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Builder;
 
 use crate::get;
 use crate::syncs;
@@ -119,11 +120,17 @@ impl Name {
         with_system!(self, S => S::cannot(work))
     }
 
-    pub(crate) async fn perform(self, task: Task, turn: &Turn) -> anyhow::Result<()> {
+    pub(crate) fn perform(self, task: Task, turn: &Turn) -> anyhow::Result<()> {
+        let (mut alone, mut together) = (Builder::new_current_thread(), Builder::new_multi_thread());
+        let mut alone = || alone.enable_all().build();
+        let mut together = || together.enable_all().build();
         with_system!(self, S => match task {
-            Task::Load => turn::load::<S>(turn).await,
-            Task::Measure => turn::run::<S>(turn).await,
-            Task::CountSyncs => syncs::count::<S>(turn).await,
+            Task::Load => together()?.block_on(turn::load::<S>(turn)),
+            Task::Measure => {
+                alone()?.block_on(turn::run_alone::<S>(turn))?;
+                together()?.block_on(turn::run_together::<S>(turn))
+            }
+            Task::CountSyncs => together()?.block_on(syncs::count::<S>(turn)),
         })
     }
 
@@ -163,7 +170,8 @@ impl Name {
             Name::Leftfold => "default options, in the process that measures".to_owned(),
             Name::LeftfoldServer => {
                 "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its \
-                Rust client over native gRPC, up to 8 connections, appends pipelined"
+                Rust client over native gRPC, up to 8 connections, appends pipelined; a single caller's calls run on its own \
+                thread"
                     .to_owned()
             }
             Name::Bare => format!(

@@ -83,11 +83,12 @@ pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
     print(&Line::Loaded { events: turn.scale.events(), seconds, disk: S::disk_bytes(&place)? })
 }
 
-/// Runs all workloads that the system supports: reads on the loaded data set, appends on an empty
-/// store.
-pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
+/// Runs the workloads of a single caller: on the thread of the caller, the network of all clients too. Reads are on the
+/// loaded data set, appends on an empty store.
+pub(crate) async fn run_alone<S: System>(turn: &Turn) -> anyhow::Result<()> {
     let can = work::ALL.into_iter().filter(|work| S::cannot(*work).is_none());
-    let (appends, reads): (Vec<Work>, Vec<Work>) = can.partition(|work| work.appends());
+    let alone = can.filter(|work| work.callers() == 1);
+    let (appends, reads): (Vec<Work>, Vec<Work>) = alone.partition(|work| work.appends());
     if !reads.is_empty() {
         let system = open_cold::<S>(&turn.place).await?;
         for work in reads {
@@ -96,7 +97,17 @@ pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
         print(&Line::Memory { bytes: system.peak_memory()? })?;
         system.close().await?;
     }
-    // Otherwise the fastest system would append to the largest store.
+    append_all::<S>(turn, appends).await
+}
+
+/// Runs the workloads of several callers.
+pub(crate) async fn run_together<S: System>(turn: &Turn) -> anyhow::Result<()> {
+    let can = work::ALL.into_iter().filter(|work| S::cannot(*work).is_none());
+    append_all::<S>(turn, can.filter(|work| work.callers() > 1).collect()).await
+}
+
+/// Appends to an empty store: otherwise the fastest system would append to the largest one.
+async fn append_all<S: System>(turn: &Turn, appends: Vec<Work>) -> anyhow::Result<()> {
     let empty = Directories { data: turn.place.data.with_extension("empty"), ..turn.place.clone() };
     clear(&empty)?;
     let system = S::open(&empty).await?;
@@ -266,11 +277,8 @@ async fn replay<S: System>(
 }
 
 async fn append<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Result<Figure> {
-    let (in_flight, each) = match work {
-        Work::Batch(in_flight) => (in_flight, HUNDRED as u64),
-        Work::Single(in_flight) | Work::OnTags(in_flight) => (in_flight, 1),
-        _ => (1, 1),
-    };
+    let each = if work.in_batches() { HUNDRED as u64 } else { 1 };
+    let in_flight = work.callers();
     let mut appenders = Vec::new();
     for number in 0..in_flight {
         appenders.push(Appender::new(system.session().await?, work, turn, number, in_flight));

@@ -62,6 +62,14 @@ impl Work {
         matches!(self, Work::Single(_) | Work::Batch(_) | Work::OnTags(_))
     }
 
+    /// Returns how many callers it has at the same time.
+    pub(crate) fn callers(self) -> usize {
+        match self {
+            Work::Single(in_flight) | Work::Batch(in_flight) | Work::OnTags(in_flight) => in_flight,
+            _ => 1,
+        }
+    }
+
     /// Returns whether it writes several events at a time.
     pub(crate) fn in_batches(self) -> bool {
         matches!(self, Work::Batch(_))

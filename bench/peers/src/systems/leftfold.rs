@@ -9,6 +9,7 @@ use leftfold_api::{Append, Appended, Cursor, EventStore, Expected, NewEvent, Que
 use leftfold_client::Client;
 use leftfold_store::{Embedded, Options};
 use rustix::process::Signal;
+use tokio::runtime::RuntimeFlavor;
 
 use crate::process;
 use crate::server::{Server, Shared, free_port};
@@ -93,7 +94,12 @@ impl System for LeftfoldServer {
     }
 
     async fn session(&self) -> anyhow::Result<Handle<Client>> {
-        let connect = async { Ok(Client::connect(self.url.clone()).await?) };
+        let mut client = Client::builder(self.url.clone());
+        let runtime = tokio::runtime::Handle::current();
+        if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            client = client.on(runtime);
+        }
+        let connect = async { Ok(client.connect().await?) };
         Ok(Handle { store: self.clients.get(connect).await?, cursors: Vec::new() })
     }
 

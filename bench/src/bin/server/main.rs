@@ -1,6 +1,7 @@
 //! A server on loopback with our client, each a process of its own, beside the bare loop: `cargo
 //! xtask bench server`. `--small` runs all of it at a small size, only to check that it works.
 
+mod blocking;
 mod fairness;
 mod rows;
 
@@ -79,6 +80,13 @@ async fn main() -> anyhow::Result<()> {
                 .await?;
         }
     }
+    if wanted("append") {
+        let client = served.blocking_client()?;
+        let name = "the same, 1 in flight, a client that blocks";
+        bench
+            .row(name, "/s", async |bench, round| blocking::appends(bench, &client, round))
+            .await?;
+    }
     if wanted("pipeline") {
         let name = "append, pipelined, 1024 in flight";
         bench.row(name, "/s", async |bench, round| rows::pipelined(bench, round).await).await?;
@@ -97,6 +105,10 @@ async fn main() -> anyhow::Result<()> {
             let read = async |bench: &Bench<'_>, _| rows::streams(bench, client, streams).await;
             bench.row(name, "us", read).await?;
         }
+        let client = served.blocking_client()?;
+        let name = "the same, hot, a client that blocks";
+        let read = async |bench: &Bench<'_>, _| blocking::streams(bench, &client, rows::HOT);
+        bench.row(name, "us", read).await?;
         let name = "a plain echo of as many bytes (control)";
         bench.row(name, "us", async |bench, _| rows::echo(bench)).await?;
     }

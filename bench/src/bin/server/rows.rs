@@ -14,7 +14,7 @@ use crate::{Bench, Measurement};
 
 const PAYLOAD: usize = 256;
 /// The events of a stream that is read.
-const STREAM: usize = 100;
+pub(crate) const STREAM: usize = 100;
 /// The number of streams that are read, one after the other.
 pub(crate) const STREAMS: usize = 1_000;
 /// The number of those that are read again and again.
@@ -27,7 +27,7 @@ const PIPELINED: u64 = 1_024;
 /// The number of subscriptions per connection.
 const PER_CONNECTION: usize = 500;
 
-fn event() -> NewEvent {
+pub(crate) fn event() -> NewEvent {
     NewEvent::new("Measured", vec![b'x'; PAYLOAD])
 }
 
@@ -123,6 +123,11 @@ pub(crate) async fn fill_streams(bench: &Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the name of the next stream to read, of this many.
+pub(crate) fn stream(n: u64, streams: usize) -> String {
+    format!("stream-{}", n as usize * 37 % streams)
+}
+
 /// Reads one stream of 100 events after the other, of a number of them; returns microseconds each.
 pub(crate) async fn streams(
     bench: &Bench<'_>,
@@ -132,8 +137,7 @@ pub(crate) async fn streams(
     let total = bench.size.reads;
     let (before, started) = (bench.cpu(), Instant::now());
     for n in 0..total {
-        let name = format!("stream-{}", n as usize * 37 % streams);
-        let page = client.read(Read::forward(Query::stream(name))).await?;
+        let page = client.read(Read::forward(Query::stream(stream(n, streams)))).await?;
         anyhow::ensure!(page.events.len() == STREAM);
     }
     let value = started.elapsed().as_secs_f64() * 1e6 / total as f64;
