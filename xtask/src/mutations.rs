@@ -29,11 +29,14 @@ enum Detector {
     Simulation,
     /// The simulation of nodes on a fake Kafka.
     Cluster,
-    /// A test of the log, by name.
-    Test(&'static str),
+    /// A test of a package, by name.
+    Test {
+        package: &'static str,
+        name: &'static str,
+    },
 }
 
-const MUTATIONS: [Mutation; 26] = [
+const MUTATIONS: [Mutation; 28] = [
     Mutation {
         what: "skip the sync before the acknowledgement",
         file: "crates/log/src/writer/tail.rs",
@@ -56,6 +59,23 @@ const MUTATIONS: [Mutation; 26] = [
         by: Detector::Simulation,
     },
     Mutation {
+        what: "take the fingerprint of an id for the id",
+        file: "crates/store/src/embedded/repeat.rs",
+        from: "is_of(&stream.name) && stored.id() == event.id {",
+        to: "is_of(&stream.name) {",
+        by: Detector::Test {
+            package: "leftfold-store",
+            name: "ids_with_one_fingerprint_are_different_events",
+        },
+    },
+    Mutation {
+        what: "merge the ids of a file as if it were the first",
+        file: "crates/index/src/file/merge.rs",
+        from: "self.builder.id(id, offset + self.shift(input))?;",
+        to: "self.builder.id(id, offset + self.shift(input) / 2)?;",
+        by: Detector::Simulation,
+    },
+    Mutation {
         what: "swap a generation before it is written",
         file: "crates/log/src/rewrite.rs",
         from: "        self.file.sync()?;\n",
@@ -74,7 +94,10 @@ const MUTATIONS: [Mutation; 26] = [
         file: "crates/log/src/recovery.rs",
         from: "    clear_tail(file, recovered)?;\n",
         to: "",
-        by: Detector::Test("recovers_from_a_torn_last_frame_and_never_revives_what_came_after_it"),
+        by: Detector::Test {
+            package: "leftfold-log",
+            name: "recovers_from_a_torn_last_frame_and_never_revives_what_came_after_it",
+        },
     },
     Mutation {
         what: "scavenge one event too many",
@@ -241,7 +264,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         let seeds = with_mutation(&copy, mutation, || match mutation.by {
             Detector::Simulation => seeds_until_caught(root, &copy, "leftfold-store"),
             Detector::Cluster => seeds_until_caught(root, &copy, "leftfold-cluster"),
-            Detector::Test(name) => caught_by(name, root, &copy),
+            Detector::Test { package, name } => caught_by([package, name], root, &copy),
         })?;
         println!("{:<46} {}", mutation.what, seeds.as_deref().unwrap_or("NOT CAUGHT"));
         uncaught += usize::from(seeds.is_none());
@@ -293,8 +316,12 @@ fn test(root: &Path, copy: &Path, args: &[&str]) -> anyhow::Result<std::process:
         .context("starting cargo")
 }
 
-fn caught_by(name: &str, root: &Path, copy: &Path) -> anyhow::Result<Option<String>> {
-    let output = test(root, copy, &["--package", "leftfold-log", "--test", "it", name])?;
+fn caught_by(
+    [package, name]: [&str; 2],
+    root: &Path,
+    copy: &Path,
+) -> anyhow::Result<Option<String>> {
+    let output = test(root, copy, &["--package", package, "--test", "it", name])?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(text.contains("running 1 test"), "there is no test {name}:\n{text}");
     Ok((!output.status.success()).then(|| format!("caught by {name}")))

@@ -19,8 +19,8 @@ const SHARDS: usize = 64;
 #[derive(Default)]
 struct Postings {
     lists: KeyMap<Offsets>,
-    /// Keys with one posting, such as event ids.
-    singles: KeyMap<u32>,
+    /// The positions of event ids.
+    ids: KeyMap<u32>,
 }
 
 /// Positions, as offsets from the part's first.
@@ -49,7 +49,7 @@ pub struct PostingWriter<'a> {
 /// The postings are not copied: lists only grow, so the first `len` postings of a list are stable.
 pub(crate) struct PartSnapshot {
     pub(crate) lists: Vec<ListExtent>,
-    pub(crate) singles: Vec<(Key, u32)>,
+    pub(crate) ids: Vec<(Key, u32)>,
 }
 
 /// The key, the ordinal (if known) and the length of a list to be sealed.
@@ -81,7 +81,7 @@ impl ActivePart {
         let count = |shard: &RwLock<Postings>| {
             let postings = shard.read();
             let lists: usize = postings.lists.values().map(|list| list.offsets.len()).sum();
-            (lists + postings.singles.len()) as u64
+            (lists + postings.ids.len()) as u64
         };
         self.shards.iter().map(count).sum()
     }
@@ -99,15 +99,12 @@ impl ActivePart {
     pub(crate) fn extent(&self, key: &Key, upto: u64) -> Option<Extent> {
         let limit = u32::try_from(upto.checked_sub(self.first)?).unwrap_or(u32::MAX);
         let postings = self.shard(key).read();
-        if let Some(list) = postings.lists.get(key) {
-            // The limit is near the end, because the durable head is close behind the writer.
-            let newer = list.offsets.iter().rev().take_while(|offset| **offset > limit).count();
-            let len = list.offsets.len() - newer;
-            let last = *list.offsets.get(len.checked_sub(1)?)?;
-            return Some(Extent { ordinal: list.ordinal, len, last });
-        }
-        let last = *postings.singles.get(key).filter(|offset| **offset <= limit)?;
-        Some(Extent { ordinal: None, len: 1, last })
+        let list = postings.lists.get(key)?;
+        // The limit is near the end, because the durable head is close behind the writer.
+        let newer = list.offsets.iter().rev().take_while(|offset| **offset > limit).count();
+        let len = list.offsets.len() - newer;
+        let last = *list.offsets.get(len.checked_sub(1)?)?;
+        Some(Extent { ordinal: list.ordinal, len, last })
     }
 
     /// Appends at most `count` offsets of a key's list, starting at index `from`.
@@ -116,23 +113,24 @@ impl ActivePart {
         if let Some(list) = postings.lists.get(key) {
             let rest = list.offsets.get(from..).unwrap_or_default();
             to.extend_from_slice(&rest[..rest.len().min(count)]);
-        } else if from == 0 {
-            to.extend(postings.singles.get(key));
         }
     }
 
     /// Returns the offset at an index of a key's list.
     pub(crate) fn offset(&self, key: &Key, index: usize) -> Option<u32> {
         let postings = self.shard(key).read();
-        match postings.lists.get(key) {
-            Some(list) => list.offsets.get(index).copied(),
-            None => postings.singles.get(key).copied().filter(|_| index == 0),
-        }
+        postings.lists.get(key)?.offsets.get(index).copied()
+    }
+
+    /// Returns the position of the event with an id.
+    pub(crate) fn position_of_id(&self, key: &Key) -> Option<u64> {
+        let postings = self.shard(key).read();
+        postings.ids.get(key).map(|offset| self.first + u64::from(*offset))
     }
 
     /// Returns the keys in order, for sealing.
     pub(crate) fn snapshot(&self) -> PartSnapshot {
-        let (mut lists, mut singles) = (Vec::new(), Vec::new());
+        let (mut lists, mut ids) = (Vec::new(), Vec::new());
         for shard in &self.shards {
             let postings = shard.read();
             let list = |(key, list): (&Key, &Offsets)| ListExtent {
@@ -141,11 +139,11 @@ impl ActivePart {
                 len: list.offsets.len(),
             };
             lists.extend(postings.lists.iter().map(list));
-            singles.extend(postings.singles.iter().map(|(key, at)| (*key, *at)));
+            ids.extend(postings.ids.iter().map(|(key, at)| (*key, *at)));
         }
         lists.sort_unstable_by_key(|list| list.key);
-        singles.sort_unstable_by_key(|single| single.0);
-        PartSnapshot { lists, singles }
+        ids.sort_unstable_by_key(|id| id.0);
+        PartSnapshot { lists, ids }
     }
 }
 
@@ -168,10 +166,10 @@ impl PostingWriter<'_> {
         list.offsets.push(offset);
     }
 
-    /// Adds the only posting of a key; later ones are ignored.
-    pub fn add_single(&mut self, key: Key, position: u64) {
+    /// Adds the position of an event id; later ones of the same id are ignored.
+    pub fn add_id(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
-        self.active.shard(&key).write().singles.entry(key).or_insert(offset);
+        self.active.shard(&key).write().ids.entry(key).or_insert(offset);
     }
 
     /// Returns the ordinal and the position of a list's last posting, if its ordinals are known.
@@ -194,15 +192,13 @@ impl PostingWriter<'_> {
 
     fn newest(&self, key: &Key) -> Option<u64> {
         let postings = self.active.shard(key).read();
-        let in_list = postings.lists.get(key).and_then(|list| list.offsets.last());
-        let offset = in_list.or_else(|| postings.singles.get(key))?;
+        let offset = postings.lists.get(key)?.offsets.last()?;
         Some(self.active.first + u64::from(*offset))
     }
 
-    /// Returns the position of a key with a single posting.
-    pub fn position_of_single(&self, key: &Key) -> Option<u64> {
-        let postings = self.active.shard(key).read();
-        postings.singles.get(key).map(|offset| self.active.first + u64::from(*offset))
+    /// Returns the position of the event with an id.
+    pub fn position_of_id(&self, key: &Key) -> Option<u64> {
+        self.active.position_of_id(key)
     }
 
     /// Returns the offset of a position. The log closes a segment long before 2^32 positions.

@@ -54,6 +54,33 @@ impl Key {
     }
 }
 
+/// The first bits of the key of an event id: all that an index file keeps of it.
+///
+/// Different ids may have the same fingerprint, so a match is only a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub(crate) u64);
+
+impl Fingerprint {
+    /// The bits of a fingerprint: of 2^30 ids in a store, one look-up in a thousand meets a candidate
+    /// that is another event.
+    pub(crate) const BITS: u32 = 40;
+
+    /// Returns the fingerprint of a key.
+    pub fn of(key: &Key) -> Self {
+        Fingerprint(key.high() >> (u64::BITS - Self::BITS))
+    }
+
+    /// Returns the fingerprint as the first bits of a number, as directories expect it.
+    pub(crate) fn high(self) -> u64 {
+        self.0 << (u64::BITS - Self::BITS)
+    }
+
+    /// Returns the bits, as the lowest ones of a number.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 /// Computes keys with a store's hash key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyHasher(SipHasher24);

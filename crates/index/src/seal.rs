@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::active::{ActivePart, ListExtent};
 use crate::error::IndexError;
 use crate::file::{Builder, Counts, FileHead, PIECE, Sink, Target};
+use crate::key::Fingerprint;
 use crate::set::IndexSet;
 
 impl IndexSet {
@@ -37,12 +38,12 @@ impl IndexSet {
     ) -> Result<(u64, S), IndexError> {
         let snapshot = active.snapshot();
         let part = self.index_of(active).unwrap_or(self.parts().len());
-        let (lists, singles) = (snapshot.lists.len() as u64, snapshot.singles.len() as u64);
-        let mut builder = Builder::new(sink, head, Counts { lists, singles })?;
-        for (key, offset) in snapshot.singles {
-            builder.single(key, offset)?;
+        let (lists, ids) = (snapshot.lists.len() as u64, snapshot.ids.len() as u64);
+        let mut builder = Builder::new(sink, head, Counts { lists, ids })?;
+        for (key, offset) in snapshot.ids {
+            builder.id(Fingerprint::of(&key), offset)?;
         }
-        builder.begin_lists(lists);
+        builder.begin_lists(lists)?;
         let mut chunk = Vec::with_capacity(PIECE);
         for ListExtent { key, ordinal, len } in snapshot.lists {
             let ordinal = match ordinal {

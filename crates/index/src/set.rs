@@ -60,6 +60,16 @@ impl Part {
         }
     }
 
+    /// Returns the positions that may have an event id, in order.
+    fn candidates(&self, id: &Key) -> Result<impl Iterator<Item = u64>, IndexError> {
+        let (exact, offsets) = match self {
+            Part::Active(active) => (active.position_of_id(id), Vec::new()),
+            Part::File(file) => (None, file.find_id(id)?),
+        };
+        let first = self.first();
+        Ok(exact.into_iter().chain(offsets.into_iter().map(move |at| first + u64::from(at))))
+    }
+
     /// Returns the key's last posting up to a position, with its ordinal if the part knows it.
     fn last(&self, key: &Key, upto: u64) -> Result<Option<(Option<u64>, u64)>, IndexError> {
         if let Part::Active(active) = self {
@@ -287,22 +297,25 @@ impl IndexSet {
         0
     }
 
-    /// Returns the key's first posting at or behind a position, up to another one. Parts before the first
-    /// position are not searched.
-    pub fn first_between(
+    /// Returns the first position up to `upto` that may have an event id and that `is_it` confirms.
+    ///
+    /// An index file keeps only a fingerprint of an id, so `is_it` must compare the event at the
+    /// position. Parts that end before `since` are not searched.
+    pub fn find_id<E: From<IndexError>>(
         &self,
-        key: &Key,
+        id: &Key,
         [since, upto]: [u64; 2],
-    ) -> Result<Option<u64>, IndexError> {
+        mut is_it: impl FnMut(u64) -> Result<bool, E>,
+    ) -> Result<Option<u64>, E> {
         let mut ends = self.parts.iter().skip(1).map(Part::first);
         for part in self.parts.iter().take_while(|part| part.first() <= upto) {
             if ends.next().is_some_and(|next| next <= since) {
                 continue;
             }
-            if let Some(list) = part.list(key, upto)?
-                && let Some(position) = list.position(0)?
-            {
-                return Ok(Some(position).filter(|position| *position <= upto));
+            for position in part.candidates(id)? {
+                if position <= upto && is_it(position)? {
+                    return Ok(Some(position));
+                }
             }
         }
         Ok(None)

@@ -166,7 +166,7 @@ impl EventPostings<'_> {
         }
         let lists = self.facts.iter().chain(self.indexes);
         lists.for_each(|key| postings.add_posting(*key, position));
-        postings.add_single(self.id, position);
+        postings.add_id(self.id, position);
     }
 }
 
@@ -176,8 +176,8 @@ pub(crate) trait Postings {
     fn add_posting(&mut self, key: Key, position: u64);
     /// Adds a posting with its ordinal.
     fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64);
-    /// Adds the only posting of a key.
-    fn add_single(&mut self, key: Key, position: u64);
+    /// Adds the position of an event id, by its key.
+    fn add_id(&mut self, key: Key, position: u64);
 }
 
 impl Postings for PostingWriter<'_> {
@@ -189,7 +189,7 @@ impl Postings for PostingWriter<'_> {
         self.add_numbered(key, position, ordinal);
     }
 
-    fn add_single(&mut self, key: Key, position: u64) {
-        self.add_single(key, position);
+    fn add_id(&mut self, key: Key, position: u64) {
+        self.add_id(key, position);
     }
 }

@@ -1,7 +1,6 @@
 //! A directory maps the first bits of a key to the range of entries that may hold it.
 
 use super::layout::Section;
-use crate::key::Key;
 
 /// The average number of keys per bucket.
 const KEYS_PER_BUCKET: u64 = 32;
@@ -9,15 +8,15 @@ const KEYS_PER_BUCKET: u64 = 32;
 pub(super) const WIDTH: u64 = 4;
 
 /// Returns the number of buckets for a number of keys, a power of two.
-fn buckets_for(keys: u64) -> u64 {
+pub(super) fn buckets_for(keys: u64) -> u64 {
     (keys / KEYS_PER_BUCKET).max(1).next_power_of_two()
 }
 
-/// Returns the bucket of a key: its first bits.
-pub(super) fn bucket_of(key: &Key, buckets: u64) -> u64 {
+/// Returns the bucket of a key: its first bits. `high` has its first 64 bits.
+pub(super) fn bucket_of(high: u64, buckets: u64) -> u64 {
     match buckets.trailing_zeros() {
         0 => 0,
-        bits => key.high() >> (64 - bits),
+        bits => high >> (64 - bits),
     }
 }
 
@@ -45,8 +44,9 @@ impl Directory {
         Directory { buckets, starts: Vec::with_capacity(buckets as usize + 1), keys: 0 }
     }
 
-    pub(super) fn add(&mut self, key: &Key) {
-        let bucket = bucket_of(key, self.buckets) as usize;
+    /// Adds a key by its first 64 bits.
+    pub(super) fn add(&mut self, high: u64) {
+        let bucket = bucket_of(high, self.buckets) as usize;
         while self.starts.len() <= bucket {
             self.starts.push(self.keys);
         }

@@ -27,13 +27,20 @@ impl IndexFile {
             let info = self.read_list_info(at, |at, to| self.read(at, to))?;
             return self.bind(&info).map(Some);
         }
-        let (directory, entries) = (self.header.single_directory, self.header.single_entries);
+        Ok(None)
+    }
+
+    /// Returns the offset of an event id in a file before version 3.
+    pub(super) fn find_single(&self, key: &Key) -> Result<Option<u32>, IndexError> {
+        if !self.may_hold(key)? {
+            return Ok(None);
+        }
+        let (directory, entries) = (self.header.id_directory, self.header.id_rests);
         let size = size_of::<SingleEntry>();
         let Some(at) = self.find([directory, entries], size, key)? else { return Ok(None) };
         let mut entry = SingleEntry::new_zeroed();
         self.read(at, entry.as_mut_bytes())?;
-        let source = ListSource::Single(self.checked(entry.offset.get())?);
-        Ok(Some(List { first: self.first(), ordinal: Some(0), len: 1, source }))
+        self.checked(entry.offset.get()).map(Some)
     }
 
     /// Reads an entry of either version.
@@ -133,6 +140,26 @@ impl IndexFile {
         Ok(bits.all(|bit| filter::has(&piece, bit)))
     }
 
+    /// Returns the range of entries in the bucket of a key, of at most `entries` entries. `high` has the
+    /// key's first 64 bits.
+    pub(super) fn bucket(
+        &self,
+        directory: &Section,
+        high: u64,
+        entries: u64,
+    ) -> Result<[u64; 2], IndexError> {
+        let bucket = directory::bucket_of(high, directory::buckets_in(directory));
+        let at = directory.at.get() + bucket * directory::WIDTH;
+        let mut ends = [0; 2 * directory::WIDTH as usize];
+        self.read(at, &mut ends)?;
+        let ends: [U32; 2] = transmute!(ends);
+        let ends = ends.map(|end| u64::from(end.get()));
+        if ends[1] > entries {
+            return Err(self.damaged(at, "a directory points beyond the keys"));
+        }
+        Ok(ends)
+    }
+
     /// Returns the position of a key's entry, in payload. Every entry begins with its key.
     fn find(
         &self,
@@ -140,16 +167,9 @@ impl IndexFile {
         size: usize,
         key: &Key,
     ) -> Result<Option<u64>, IndexError> {
-        let bucket = directory::bucket_of(key, directory::buckets_in(&directory));
-        let at = directory.at.get() + bucket * directory::WIDTH;
-        let mut ends = [0; 2 * directory::WIDTH as usize];
-        self.read(at, &mut ends)?;
-        let ends: [U32; 2] = transmute!(ends);
-        let [mut low, mut high] = ends.map(|end| u64::from(end.get()));
         let size = size as u64;
-        if high > entries.length.get() / size {
-            return Err(self.damaged(at, "a directory points beyond the keys"));
-        }
+        let [mut low, mut high] =
+            self.bucket(&directory, key.high(), entries.length.get() / size)?;
         while low < high {
             let middle = low + (high - low) / 2;
             let at = entries.at.get() + middle * size;

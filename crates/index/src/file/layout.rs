@@ -1,13 +1,19 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::ids::IdShape;
 use crate::key::Key;
 
 pub(super) const MAGIC: [u8; 8] = *b"LFINDEX\0";
 /// Version 1: postings are offsets of 4 bytes. It is still read, but no longer written.
 pub(super) const PLAIN: u32 = 1;
-/// Version 2, the current one: postings are packed.
+/// Version 2: postings are packed. It is still read, but no longer written.
 pub(super) const PACKED: u32 = 2;
+/// Version 3, the current one: event ids are fingerprints.
+pub(super) const FINGERPRINTS: u32 = 3;
+
+/// Flag of version 3: among the lists are those of event ids that a merge of version 2 made.
+pub(super) const LISTS_OF_IDS: u32 = 1;
 
 /// The file is a row of blocks of this size, each ending with its checksum.
 pub(super) const BLOCK: usize = 4096;
@@ -69,26 +75,30 @@ impl Section {
 pub(super) struct Header {
     pub(super) magic: [u8; 8],
     pub(super) version: U32,
-    pub(super) reserved: U32,
+    /// Zero before version 3.
+    pub(super) flags: U32,
     pub(super) store_id: [u8; 16],
     pub(super) id: U64,
     pub(super) first: U64,
     pub(super) last: U64,
     pub(super) lists: U64,
-    pub(super) singles: U64,
+    pub(super) ids: U64,
     pub(super) filter: Section,
     pub(super) list_directory: Section,
     pub(super) list_entries: Section,
-    pub(super) single_directory: Section,
-    pub(super) single_entries: Section,
+    pub(super) id_directory: Section,
+    /// Before version 3 entries of [`SingleEntry`].
+    pub(super) id_rests: Section,
     pub(super) postings: Section,
     pub(super) attachment: Section,
+    /// Since version 3.
+    pub(super) id_tags: Section,
 }
 
 const _: () = assert!(size_of::<Header>() == Header::SIZE && Header::SIZE < PAYLOAD);
 
 impl Header {
-    pub(super) const SIZE: usize = 184;
+    pub(super) const SIZE: usize = 200;
 
     /// Returns whether the header is that of this file and its sections lie within the payload.
     ///
@@ -99,13 +109,13 @@ impl Header {
             self.filter,
             self.list_directory,
             self.list_entries,
-            self.single_directory,
-            self.single_entries,
+            self.id_directory,
+            self.id_rests,
             self.postings,
             self.attachment,
         ];
         self.magic == MAGIC
-            && matches!(self.version.get(), PLAIN | PACKED)
+            && matches!(self.version.get(), PLAIN | PACKED | FINGERPRINTS)
             && (self.store_id, self.id.get()) == (head.store_id, head.id)
             && range == (head.first, head.last)
             // Adding any offset to the first position gives a position.
@@ -114,9 +124,27 @@ impl Header {
             && self.filter.length.get() >= super::filter::PIECE as u64
             && self.filter.length.get().is_multiple_of(super::filter::PIECE as u64)
             && super::directory::is_directory(&self.list_directory)
-            && super::directory::is_directory(&self.single_directory)
+            && super::directory::is_directory(&self.id_directory)
             && is_table(&self.list_entries, self.lists.get(), size_of::<ListEntry>())
-            && is_table(&self.single_entries, self.singles.get(), size_of::<SingleEntry>())
+            && self.has_sound_ids(head, payload)
+    }
+
+    fn has_sound_ids(&self, head: &FileHead, payload: u64) -> bool {
+        let ids = self.ids.get();
+        if self.version.get() != FINGERPRINTS {
+            return is_table(&self.id_rests, ids, size_of::<SingleEntry>());
+        }
+        let shape = IdShape::of_sections(head, &self.id_directory);
+        let (rests, tags) = (self.id_rests.length.get(), self.id_tags.length.get());
+        ids <= u64::from(u32::MAX)
+            && self.flags.get() & !LISTS_OF_IDS == 0
+            && self.id_tags.end_within(payload).is_some()
+            && shape.is_some_and(|shape| shape.section_lengths(ids) == [tags, rests])
+    }
+
+    /// Returns whether event ids may be among the lists.
+    pub(super) fn lists_ids(&self) -> bool {
+        self.version.get() != FINGERPRINTS || self.flags.get() & LISTS_OF_IDS != 0
     }
 }
 
@@ -152,7 +180,7 @@ pub(super) struct ListEntry {
 
 const _: () = assert!(size_of::<PlainEntry>() == 32 && size_of::<ListEntry>() == 32);
 
-/// A key with its only posting.
+/// An event id and its position, before version 3.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SingleEntry {

@@ -1,20 +1,22 @@
 //! Merges files of adjacent parts into one.
 //!
-//! The merge visits the keys of all inputs twice, in order. The first pass writes the keys with one
-//! posting in one input and counts the lists. The count fixes the end of the list entries and the
-//! start of the postings, and the second pass writes the lists. The second pass skips the inputs'
-//! singles, which are most of their keys, if none of them becomes part of a list.
-//! In memory are the filter (1.3 bytes per key), the directories (4 bytes per 32 keys), the table
-//! of the current list (8 bytes per 256 postings) and a window of each section of the inputs.
+//! The merge writes the event ids of all inputs, in the order of their fingerprints; it drops none of
+//! several equal ones, which may be different ids. Then it visits the lists twice. The first pass
+//! counts them, which fixes the end of the list entries and the start of the postings. The second
+//! pass writes the lists.
+//! In memory are the filter (1.3 bytes per list), the tags (1.5 bytes per id), the directories
+//! (4 bytes per 32 keys), the table of the current list (8 bytes per 256 postings) and a window of
+//! each section of the inputs.
 
 use std::sync::Arc;
 
 use super::build::{Builder, Counts};
-use super::layout::FileHead;
+use super::ids::MergedIds;
+use super::layout::{FileHead, LISTS_OF_IDS};
 use super::reader::IndexFile;
 use super::run::{Sink, Target};
 use super::scan::Postings;
-use super::streams::{Group, KeyEntry, Streams};
+use super::streams::{Group, Streams};
 use crate::error::IndexError;
 
 /// Keys and postings between two calls of `progress`.
@@ -22,8 +24,8 @@ const STEP: u64 = 1 << 16;
 
 /// Merges the files of adjacent parts, given in the order of the log, into one file.
 ///
-/// Inputs may be empty. Each list begins with its ordinal in the first input that has it. A key
-/// with single postings in several inputs becomes a list. The attachment is that of the last input.
+/// Inputs may be empty. Each list begins with its ordinal in the first input that has it. The
+/// attachment is that of the last input.
 ///
 /// `progress` receives the number of bytes written and returns whether to continue. If it returns
 /// false, the result is `None`, and the caller removes the unfinished file. Otherwise the result is
@@ -39,12 +41,13 @@ pub fn merge(
     let sum = |of: fn(&IndexFile) -> u64| inputs.iter().map(|input| of(input)).sum::<u64>();
     let keys = Counts {
         lists: sum(|input| input.header.lists.get()),
-        singles: sum(|input| input.header.singles.get()),
+        ids: sum(|input| input.header.ids.get()),
     };
-    let builder = Builder::at_most(target, target.head, keys)?;
+    let lists_ids = inputs.iter().any(|input| input.header.lists_ids());
+    let flags = if lists_ids { LISTS_OF_IDS } else { 0 };
+    let builder = Builder::at_most(target, target.head, keys, flags)?;
     let mut merger = Merger { inputs, shifts, builder, progress, steps: 0 };
-    let counted = merger.write_singles().and_then(|counted| merger.write_lists(counted));
-    match counted {
+    match merger.write_ids().and_then(|()| merger.write_lists()) {
         Ok(()) => merger.builder.finish(&attachment).map(|(length, _)| Some(length)),
         Err(Stop::Cancelled) => Ok(None),
         Err(Stop::Failed(error)) => Err(error),
@@ -83,14 +86,6 @@ impl From<IndexError> for Stop {
     }
 }
 
-/// The findings of the first pass.
-#[derive(Default)]
-struct Counted {
-    lists: u64,
-    /// Whether a key that is single in an input becomes a list.
-    joined: bool,
-}
-
 struct Merger<'a> {
     inputs: &'a [Arc<IndexFile>],
     shifts: Vec<u32>,
@@ -101,32 +96,34 @@ struct Merger<'a> {
 }
 
 impl Merger<'_> {
-    fn write_singles(&mut self) -> Result<Counted, Stop> {
-        let mut streams = Streams::new(self.inputs, true)?;
-        let (mut group, mut counted) = (Group::default(), Counted::default());
-        while streams.next(&mut group)? {
-            self.step(group.members.len() as u64)?;
-            match group.only_single() {
-                Some((input, offset)) => {
-                    self.builder.single(group.key, offset + self.shift(input))?;
-                }
-                None => {
-                    counted.lists += u64::from(!group.is_empty());
-                    counted.joined |= group.has_single();
-                }
-            }
+    fn write_ids(&mut self) -> Result<(), Stop> {
+        let mut ids = MergedIds::new(self.inputs)?;
+        while let Some((id, input, offset)) = ids.next()? {
+            self.step(1)?;
+            self.builder.id(id, offset + self.shift(input))?;
         }
-        Ok(counted)
+        Ok(())
     }
 
-    fn write_lists(&mut self, counted: Counted) -> Result<(), Stop> {
-        self.builder.begin_lists(counted.lists);
-        let mut streams = Streams::new(self.inputs, counted.joined)?;
+    fn count_lists(&mut self) -> Result<u64, Stop> {
+        let mut streams = Streams::new(self.inputs)?;
+        let (mut group, mut lists) = (Group::default(), 0);
+        while streams.next(&mut group)? {
+            self.step(group.members.len() as u64)?;
+            lists += u64::from(!group.is_empty());
+        }
+        Ok(lists)
+    }
+
+    fn write_lists(&mut self) -> Result<(), Stop> {
+        let lists = self.count_lists()?;
+        self.builder.begin_lists(lists)?;
+        let mut streams = Streams::new(self.inputs)?;
         let mut postings: Vec<_> = self.inputs.iter().map(Postings::new).collect();
         let mut group = Group::default();
         while streams.next(&mut group)? {
             self.step(group.members.len() as u64)?;
-            if group.only_single().is_none() && !group.is_empty() {
+            if !group.is_empty() {
                 self.write_list(&group, &mut postings)?;
             }
         }
@@ -134,16 +131,13 @@ impl Merger<'_> {
     }
 
     fn write_list(&mut self, group: &Group, postings: &mut [Postings]) -> Result<(), Stop> {
-        for (input, found) in &group.members {
+        for (input, list) in &group.members {
             let shift = self.shift(*input);
-            match (found, postings.get_mut(*input)) {
-                (KeyEntry::List(info), Some(postings)) => postings.each_chunk(info, |chunk| {
-                    self.builder.postings(chunk.iter().map(|offset| offset + shift))?;
-                    self.step(chunk.len() as u64)
-                })?,
-                (KeyEntry::Single(offset), _) => self.builder.postings([offset + shift])?,
-                (KeyEntry::List(_), None) => {}
-            }
+            let Some(postings) = postings.get_mut(*input) else { continue };
+            postings.each_chunk(list, |chunk| {
+                self.builder.postings(chunk.iter().map(|offset| offset + shift))?;
+                self.step(chunk.len() as u64)
+            })?;
         }
         Ok(self.builder.end_list(group.key, group.ordinal())?)
     }

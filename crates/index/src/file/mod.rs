@@ -1,5 +1,6 @@
 //! The index file of a sealed part: written once, checked at every read.
 
+mod bits;
 mod build;
 mod cache;
 mod check;
@@ -7,6 +8,7 @@ mod directory;
 mod encode;
 mod filter;
 mod find;
+mod ids;
 mod layout;
 mod merge;
 mod packed;
@@ -21,6 +23,7 @@ mod varint;
 
 pub(crate) use build::{Builder, Counts};
 pub use cache::IndexCache;
+pub use check::IndexEntry;
 pub use encode::{Source, encode};
 pub use layout::FileHead;
 pub use merge::merge;

@@ -96,6 +96,10 @@ impl IndexFile {
         self.head.positions()
     }
 
+    pub(super) fn head(&self) -> FileHead {
+        self.head
+    }
+
     pub(super) fn blocks(&self) -> u64 {
         self.blocks
     }

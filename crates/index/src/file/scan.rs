@@ -12,7 +12,7 @@ use super::{PIECE, piece, varint};
 use crate::error::IndexError;
 use crate::key::Key;
 
-/// The entries of a file, lists or singles.
+/// The entries of a file, lists or (before version 3) singles.
 pub(super) struct Entries {
     file: Arc<IndexFile>,
     ahead: ReadAhead,
@@ -40,10 +40,10 @@ impl Entries {
     /// Returns the next single.
     pub(super) fn single(&mut self) -> Result<Option<(Key, u32)>, IndexError> {
         let header = &self.file.header;
-        if self.next == header.singles.get() {
+        if self.next == header.ids.get() {
             return Ok(None);
         }
-        let at = header.single_entries.at.get() + self.next * size_of::<SingleEntry>() as u64;
+        let at = header.id_rests.at.get() + self.next * size_of::<SingleEntry>() as u64;
         let mut entry = SingleEntry::new_zeroed();
         self.ahead.read(&self.file, at, entry.as_mut_bytes())?;
         self.pass(entry.key, at)?;

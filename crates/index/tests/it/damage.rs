@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::common::{BLOCK, encode_version, head, in_blocks, key, payload_of, put};
+use crate::common::{BLOCK, encode_version, head, id_key, in_blocks, key, payload_of, put};
 use leftfold_index::{
-    Expr, FileHead, IndexCache, IndexError, IndexFile, IndexSet, Key, Order, Part, Source, Target,
-    merge,
+    Expr, FileHead, IndexCache, IndexEntry, IndexError, IndexFile, IndexSet, Key, Order, Part,
+    Source, Target, merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn test_head() -> FileHead {
 
 fn keys() -> Vec<Key> {
     let mut keys: Vec<_> = (0..12).map(|n| key(1, n)).collect();
-    keys.extend((0..100).map(|n| key(2, n)));
+    keys.extend((0..100).map(id_key));
     keys
 }
 
@@ -30,10 +30,10 @@ fn healthy(version: u32) -> Vec<u8> {
         (key(1, n), n, (0..POSITIONS as u32).step_by(*step).collect::<Vec<_>>())
     };
     let mut lists: Vec<_> = (0..).zip(&steps).map(list).collect();
-    let mut singles: Vec<_> = (0..100).map(|n| (key(2, n), n as u32 * 30)).collect();
+    let mut ids: Vec<_> = (0..100).map(|n| (id_key(n), n as u32 * 30)).collect();
     lists.sort_unstable_by_key(|list| list.0);
-    singles.sort_unstable_by_key(|single| single.0);
-    let source = Source { lists: &lists, singles: &singles, attachment: b"checkpoints" };
+    ids.sort_unstable_by_key(|id| id.0);
+    let source = Source { lists: &lists, ids: &ids, attachment: b"checkpoints" };
     encode_version(version, test_head(), source)
 }
 
@@ -65,6 +65,13 @@ fn query(file: &Arc<IndexFile>, key: Key) -> Result<(), IndexError> {
         set.nth(&key, upto, u64::MAX)?;
     }
     set.nth(&key, 300, u64::MAX)?;
+    let mut candidates = 0;
+    set.find_id(&key, [0, u64::MAX], |position| {
+        assert!((1..=POSITIONS).contains(&position));
+        candidates += 1;
+        Ok::<_, IndexError>(false)
+    })?;
+    assert!(candidates <= 2 * POSITIONS);
     for order in [Order::Ascending, Order::Descending] {
         let either = Expr::And(vec![Expr::Key(key), Expr::Key(crate::common::key(1, 0))]);
         for expr in [Expr::Key(key), either] {
@@ -101,15 +108,19 @@ fn run_everything(disk: &FakeDisk) -> usize {
     };
     keys().into_iter().for_each(|key| record(query(&file, key)));
     record(file.attachment().map(|_| ()));
-    record(file.verify(|_, _, positions| assert!(positions.len() as u64 <= POSITIONS)));
-    record(file.verify_in_chunks(|_, _, positions| assert!(positions.len() <= 256)));
+    let check = |entry: IndexEntry<'_>, most| match entry {
+        IndexEntry::List { positions, .. } => assert!(positions.len() as u64 <= most),
+        IndexEntry::Id { position, .. } => assert!((1..=POSITIONS).contains(&position)),
+    };
+    record(file.verify(|entry| check(entry, POSITIONS)));
+    record(file.verify_in_chunks(|entry| check(entry, 256)));
     record(try_merge(disk, &file).map(|_| ()));
     damaged
 }
 
 #[test]
 fn a_flipped_bit_anywhere_is_detected() {
-    for version in [1, 2] {
+    for version in 1..=3 {
         let bytes = healthy(version);
         assert_eq!(run_everything(&on_disk(&bytes)), 0);
         for at in (0..bytes.len()).step_by(199) {
@@ -123,9 +134,10 @@ fn a_flipped_bit_anywhere_is_detected() {
 
 #[test]
 fn a_truncated_file_is_damaged() {
-    for version in [1, 2] {
+    for version in 1..=3 {
         let bytes = healthy(version);
-        let cuts = (0..bytes.len()).step_by(501).chain([1, 183, 184, BLOCK, bytes.len() - 1]);
+        let cuts =
+            (0..bytes.len()).step_by(501).chain([1, 183, 184, 199, 200, BLOCK, bytes.len() - 1]);
         for at in cuts {
             let outcome = try_open(&on_disk(&bytes[..at])).map(|_| ());
             assert!(matches!(outcome, Err(IndexError::Damaged { .. })), "cut at {at}");
@@ -135,7 +147,7 @@ fn a_truncated_file_is_damaged() {
 
 #[test]
 fn a_file_of_another_store_number_range_or_version_is_refused() {
-    let disk = on_disk(&healthy(2));
+    let disk = on_disk(&healthy(3));
     let right = test_head();
     let wrong = [
         FileHead { store_id: [2; 16], ..right },
@@ -147,17 +159,17 @@ fn a_file_of_another_store_number_range_or_version_is_refused() {
         let cache = Arc::new(IndexCache::new(1));
         assert!(IndexFile::open(&disk, "index/5", head, cache).is_err());
     }
-    let mut payload = payload_of(&healthy(2));
-    payload[8] = 3;
+    let mut payload = payload_of(&healthy(3));
+    payload[8] = 4;
     assert!(try_open(&on_disk(&in_blocks(&payload, &right))).is_err());
 }
 
-/// The header's numbers begin at 32 and end at 184.
+/// The header's numbers begin at 32 and end at 184, in version 3 at 200.
 #[test]
 fn huge_numbers_in_a_header_with_a_valid_checksum_are_damage() {
-    for version in [1, 2] {
+    for version in 1..=3 {
         let payload = payload_of(&healthy(version));
-        for at in (32..184).step_by(8) {
+        for at in (32..if version == 3 { 200 } else { 184 }).step_by(8) {
             for number in [u64::MAX, u64::MAX / 2, 1 << 40, 1 << 32, u64::from(u32::MAX), 0] {
                 let mut payload = payload.clone();
                 let before = payload[at..at + 8].to_vec();
@@ -171,12 +183,12 @@ fn huge_numbers_in_a_header_with_a_valid_checksum_are_damage() {
     }
 }
 
-/// In version 2 the entries come first, the postings after them.
+/// Since version 2 the entries come first, the postings after them.
 #[test]
 fn huge_numbers_in_entries_and_tables_with_valid_checksums_do_not_panic() {
-    for version in [1, 2] {
+    for version in 1..=3 {
         let payload = payload_of(&healthy(version));
-        for at in (184..payload.len().min(9 * BLOCK)).step_by(29) {
+        for at in (200..payload.len().min(9 * BLOCK)).step_by(29) {
             let mut payload = payload.clone();
             let end = (at + 8).min(payload.len());
             payload[at..end].fill(0xff);
@@ -190,13 +202,13 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_with_valid_checksums_give_an_answer_or_damage(
-        version in 1u32..3,
+        version in 1u32..4,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
         deep in any::<bool>(),
     ) {
         let mut payload = payload_of(&healthy(version));
         // A damaged header is refused at once, so half of the cases spare it to reach the rest.
-        let start = if deep { 184 } else { 0 };
+        let start = if deep { 200 } else { 0 };
         for (at, byte) in changes {
             let at = start + at.index(payload.len() - start);
             payload[at] = byte;

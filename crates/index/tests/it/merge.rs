@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::common::{encode_version, file, head, key, name, open};
+use crate::common::{candidates, encode_version, file, head, id_key, key, name, open};
 use leftfold_index::{
     ActivePart, Expr, IndexError, IndexFile, IndexSet, Key, Order, Part, Posting, Source, Target,
     merge,
@@ -32,8 +32,8 @@ struct Plan {
     keys: Vec<(u64, u8)>,
     /// Of a thousand positions, how many repeat an event id.
     repeats: u64,
-    /// Which segments are of version 1.
-    plain: u8,
+    /// The version of each segment, less one, in two bits each; 3 is version 3, too.
+    versions: u16,
     /// Merges, one after the other: from which part on, how many.
     merges: Vec<(usize, usize)>,
     seed: u64,
@@ -46,18 +46,24 @@ fn plans(longest: u16) -> impl Strategy<Value = Plan> {
         prop::collection::vec(prop_oneof![1 => Just(0), 4 => 0..=longest], 1..8),
         prop::collection::vec((density, mask), 1..8),
         prop_oneof![Just(0), 0..200u64],
-        any::<u8>(),
+        any::<u16>(),
         prop::collection::vec((0..8usize, 1..8usize), 1..4),
         1..u64::MAX,
     )
-        .prop_map(|(segments, keys, repeats, plain, merges, seed)| Plan {
+        .prop_map(|(segments, keys, repeats, versions, merges, seed)| Plan {
             segments,
             keys,
             repeats,
-            plain,
+            versions,
             merges,
             seed,
         })
+}
+
+impl Plan {
+    fn version(&self, segment: usize) -> u32 {
+        (u32::from(self.versions) >> (2 * segment) & 3).min(2) + 1
+    }
 }
 
 type Model = BTreeMap<Key, Vec<u64>>;
@@ -66,7 +72,8 @@ struct TestIndex {
     disk: FakeDisk,
     set: IndexSet,
     lists: Model,
-    singles: Model,
+    /// The positions of each event id.
+    ids: BTreeMap<u64, Vec<u64>>,
     end: u64,
 }
 
@@ -74,13 +81,13 @@ struct TestIndex {
 fn build(plan: &Plan) -> TestIndex {
     let disk = FakeDisk::new();
     let mut numbers = Numbers(plan.seed);
-    let (mut lists, mut singles) = (Model::new(), Model::new());
+    let (mut lists, mut ids) = (Model::new(), BTreeMap::<u64, Vec<u64>>::new());
     let (mut set, mut first) = (IndexSet::default(), 1);
     let mut past = (Vec::new(), 0);
     let shapes = plan.segments.iter().chain([&60]).enumerate();
     for (n, size) in shapes {
         let last = first + u64::from(*size) - 1;
-        let (mut here, mut single) = (BTreeMap::new(), BTreeMap::new());
+        let (mut here, mut here_ids) = (BTreeMap::new(), BTreeMap::new());
         for position in first..=last {
             let offset = (position - first) as u32;
             for (k, (density, mask)) in (0..).zip(&plan.keys) {
@@ -98,8 +105,8 @@ fn build(plan: &Plan) -> TestIndex {
             }
             let repeats = numbers.below(1000) < plan.repeats;
             let id = if repeats { numbers.below(position) + 1 } else { position };
-            single.entry(key(2, id)).or_insert_with(|| {
-                singles.entry(key(2, id)).or_default().push(position);
+            here_ids.entry(id_key(id)).or_insert_with(|| {
+                ids.entry(id).or_default().push(position);
                 offset
             });
         }
@@ -113,30 +120,28 @@ fn build(plan: &Plan) -> TestIndex {
                     active.writer().add_numbered(*key, first + u64::from(*offset), ordinal + i);
                 }
             }
-            for (key, offset) in &single {
-                active.writer().add_single(*key, first + u64::from(*offset));
+            for (key, offset) in &here_ids {
+                active.writer().add_id(*key, first + u64::from(*offset));
             }
             Part::Active(Arc::new(active))
         } else {
             let lists: Vec<_> = here.into_iter().map(|(k, (o, list))| (k, o, list)).collect();
-            let singles: Vec<_> = single.into_iter().collect();
+            let ids: Vec<_> = here_ids.into_iter().collect();
             let attachment = format!("checkpoints of {n}");
             let attachment = attachment.as_bytes();
-            let source = Source { lists: &lists, singles: &singles, attachment };
+            let source = Source { lists: &lists, ids: &ids, attachment };
             let head = head(n as u64, first, last);
-            let version = 2 - u32::from(plan.plain >> n & 1);
-            Part::File(file(&disk, &encode_version(version, head, source), head))
+            Part::File(file(&disk, &encode_version(plan.version(n), head, source), head))
         };
         set = set.with_part(part);
         first = last + 1;
     }
     let past_head = head(1000, 1, past.1);
     let of_key = [(key(1, 0), 0, past.0)];
-    let source = Source { lists: &of_key, singles: &[], attachment: b"" };
-    let past =
-        file(&disk, &encode_version(2 - u32::from(plan.plain & 1), past_head, source), past_head);
+    let source = Source { lists: &of_key, ids: &[], attachment: b"" };
+    let past = file(&disk, &encode_version(plan.version(0), past_head, source), past_head);
     let set = set.with_backfill(&[key(1, 0)], &past);
-    TestIndex { disk, set, lists, singles, end: first - 1 }
+    TestIndex { disk, set, lists, ids, end: first - 1 }
 }
 
 fn files(set: &IndexSet) -> Vec<Arc<IndexFile>> {
@@ -155,7 +160,7 @@ fn merged(disk: &FakeDisk, inputs: &[Arc<IndexFile>], id: u64) -> Arc<IndexFile>
     let length = merge(inputs, target, &mut |_| true).unwrap().unwrap();
     assert_eq!(length, out.len().unwrap());
     let merged = open(disk, head);
-    merged.verify_in_chunks(|_, _, _| ()).unwrap();
+    merged.verify_in_chunks(|_| ()).unwrap();
     assert_eq!(merged.attachment().unwrap(), inputs.last().unwrap().attachment().unwrap());
     merged
 }
@@ -222,12 +227,22 @@ fn check(built: &TestIndex, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) 
             assert_eq!(all(set, &expr, range, order), all(&built.set, &expr, range, order));
         }
     }
-    for (key, positions) in built.singles.iter().step_by(7) {
-        assert_eq!(set.first(key, u64::MAX).unwrap(), positions.first().copied());
-        let last = set.last(key, u64::MAX).unwrap().map(|last| last.position);
-        assert_eq!(last, positions.last().copied());
-        assert_eq!(&all(set, &Expr::Key(*key), [1, built.end], Order::Ascending), positions);
+    for (id, positions) in built.ids.iter().step_by(7) {
+        let found = candidates(set, &id_key(*id), [0, u64::MAX]);
+        assert!(found.is_sorted_by(|a, b| a < b));
+        assert!(positions.iter().all(|position| found.contains(position)), "{id}: {found:?}");
+        let of_same = |found: &&u64| {
+            let same = id / 3 * 3..id / 3 * 3 + 3;
+            same.filter_map(|id| built.ids.get(&id)).any(|of| of.contains(found))
+        };
+        assert_eq!(found.iter().filter(of_same).count(), found.len(), "{id}: {found:?}");
+        let is_it = |position| Ok::<_, IndexError>(positions.contains(&position));
+        let upto = some(numbers);
+        let first = set.find_id(&id_key(*id), [0, upto], is_it).unwrap();
+        assert_eq!(first, positions.first().copied().filter(|first| *first <= upto));
     }
+    let absent = id_key(built.end + 3);
+    assert_eq!(candidates(set, &absent, [0, u64::MAX]), [0; 0]);
 }
 
 fn merge_as_planned(plan: &Plan) {
@@ -270,7 +285,7 @@ fn eight() -> Plan {
         segments: vec![1000; 8],
         keys: vec![(1000, 0xff), (300, 0xff), (5, 0x0f)],
         repeats: 5,
-        plain: 0b0101,
+        versions: 0b1110_0100_1001_0010,
         merges: Vec::new(),
         seed: 11,
     }
@@ -348,7 +363,7 @@ fn merging_empty_files_gives_an_empty_file() {
     let built = build(&Plan { segments: vec![0; 3], ..eight() });
     let merged = merged(&built.disk, &files(&built.set), 100);
     assert_eq!((merged.first(), merged.last()), (1, 0));
-    merged.verify(|_, _, _| panic!("it should have no key")).unwrap();
+    merged.verify(|_| panic!("it should have no key")).unwrap();
 }
 
 /// A version that was looked up while the newest parts were in memory stays valid when these become

@@ -66,7 +66,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> TestIndex {
         .collect();
     let head = FileHead { store_id: [1; 16], id: 1000, first: 1, last: size as u64 };
     let lists = [(key(0), 0, past)];
-    let bytes = encode(head, Source { lists: &lists, singles: &[], attachment: b"note" });
+    let bytes = encode(head, Source { lists: &lists, ids: &[], attachment: b"note" });
     let past = file(&disk, &bytes, head);
     assert_eq!(past.attachment().unwrap(), b"note");
     set = set.with_backfill(&[key(0)], &past);
@@ -166,7 +166,7 @@ fn a_flipped_bit_is_reported_as_damage() {
         disk.rot("index/0", at, 2);
         let cache = Arc::new(IndexCache::new(1 << 20));
         let opened = IndexFile::open(&disk, "index/0", head, cache);
-        let outcome = opened.and_then(|file| file.verify(|_, _, _| ()));
+        let outcome = opened.and_then(|file| file.verify(|_| ()));
         assert!(outcome.unwrap_err().to_string().starts_with("index/0 is damaged at offset"));
         disk.rot("index/0", at, 2);
     }

@@ -19,7 +19,8 @@ pub(crate) use manifest::OTHER_MANIFEST_VERSION;
 pub use manifest::{ManifestEntry, ManifestHeader, ManifestOwner};
 pub use segment::SegmentHeader;
 pub use store::{
-    Ancestor, CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_GENERATIONS, StoreHeader, StoreIdentity,
+    Ancestor, CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_FINGERPRINTS, FEATURE_GENERATIONS,
+    StoreHeader, StoreIdentity,
 };
 
 /// The version of the format that this release writes, and the newest that it reads.

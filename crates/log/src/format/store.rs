@@ -16,7 +16,10 @@ pub const FEATURE_GENERATIONS: u64 = 1;
 /// may have partitions, and the header may be followed by the store's ancestors.
 pub const FEATURE_CURSORS: u64 = 2;
 
-const KNOWN_FEATURES: u64 = FEATURE_GENERATIONS | FEATURE_CURSORS;
+/// Index files may be of version 3, with fingerprints of event ids. Set when the first of them is written.
+pub const FEATURE_FINGERPRINTS: u64 = 4;
+
+const KNOWN_FEATURES: u64 = FEATURE_GENERATIONS | FEATURE_CURSORS | FEATURE_FINGERPRINTS;
 
 /// The first part of the file `STORE`: the identity of the store. Written when the store is created, and
 /// again when it begins to use a feature that older releases do not know.

@@ -11,7 +11,7 @@ use super::{Repair, is_open};
 use crate::blocks::Blocks;
 use crate::create::STORE;
 use crate::format::footer::Totals;
-use crate::format::{FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
+use crate::format::{FEATURE_FINGERPRINTS, FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
 use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::manifest::{self, FileKind, LiveFile, MANIFEST, REPAIRED, SegmentState};
 use crate::options::Compression;
@@ -143,7 +143,9 @@ impl Repair {
         outcome: Outcome,
         random: &dyn Random,
     ) -> io::Result<Vec<String>> {
-        let identity = self.identity.clone().with_features(FEATURE_GENERATIONS);
+        // A header that was made again may have forgotten the features.
+        let features = FEATURE_GENERATIONS | FEATURE_FINGERPRINTS;
+        let identity = self.identity.clone().with_features(features);
         let identity = identity.reborn(random.next_u128(), outcome.head);
         let old = |file: &LiveFile| replacements.segments.iter().any(|(old, _)| old == file);
         let all = self.sources.iter().map(|source| &source.live).chain(&self.others);

@@ -485,7 +485,7 @@ fn stream_holds(stream: &DraftStream, adding: &PostingWriter<'_>) -> bool {
 fn is_repeated_since(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
     // If a version is expected, another one since then returns the draft anyway.
     let anywhere = matches!(draft.streams[event.stream].expected, Expected::Any | Expected::Exists);
-    anywhere && event.id_given && adding.position_of_single(&event.id_key).is_some()
+    anywhere && event.id_given && adding.position_of_id(&event.id_key).is_some()
 }
 
 fn next_version(stream: &DraftStream, adding: &PostingWriter<'_>) -> u64 {

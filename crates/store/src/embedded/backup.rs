@@ -52,7 +52,7 @@ impl Guide for SendGuide<'_> {
 }
 
 fn is_whole(core: &Core, file: &LiveFile) -> bool {
-    open_file(core, file).and_then(|file| file.verify(|_, _, _| ())).is_ok()
+    open_file(core, file).and_then(|file| file.verify_in_chunks(|_| ())).is_ok()
 }
 
 impl<P: FnMut(u64, u64)> Guide for BackupGuide<'_, P> {

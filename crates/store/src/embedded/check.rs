@@ -81,7 +81,7 @@ impl Core {
         mut turn: Turn,
     ) -> Result<CheckOutcome, AppendError> {
         let head = self.log.head();
-        let is_new = draft.repeats_whole && !self.has_first(draft, head.position)?;
+        let is_new = draft.repeats_whole && !self.may_have_first(draft, head.position)?;
         let mut checks = Vec::with_capacity(draft.streams.len());
         for at in 0..draft.streams.len() {
             checks.push(self.check_stream(draft, at, head.position, is_new)?);

@@ -9,6 +9,7 @@ use super::draft::{Draft, DraftEvent, DraftStream};
 use super::indexes::NamedIndex;
 use super::recent::RecentEvent;
 use crate::embedded::events::decode_event;
+use leftfold_api::names;
 use leftfold_api::{AppendError, Appended, Failure, IndexOrdinal, Overlap, Recorded, Versions};
 use leftfold_index::Key;
 
@@ -52,25 +53,51 @@ impl Core {
         let since = index.begins_behind(&draft.streams[at].keys.stream);
         let mut found = Vec::new();
         for event in draft.events_of(at) {
-            let position = match event.id_given {
-                true => index.first_between(&event.id_key, [since, upto])?,
+            let stored = match event.id_given {
+                true => self.find_by_id(&draft.streams[at], event, [since, upto])?,
                 false => None,
             };
-            let stored = position.map(|position| self.event_at(position)).transpose()?;
             found.push((event, stored));
         }
         Ok(compare_with_stored(draft, at, &found))
     }
 
-    /// Whether the first event of a draft is stored, by its id.
-    pub(crate) fn has_first(&self, draft: &Draft, upto: u64) -> Result<bool, Failure> {
+    /// Returns the first event of a stream that has the id of a draft's event.
+    ///
+    /// The index gives candidates, so each one is read and compared. A lost event has no id any more: if no
+    /// other event has the id, a candidate that was lost and may be of the stream counts as the one.
+    fn find_by_id(
+        &self,
+        stream: &DraftStream,
+        event: &DraftEvent,
+        range: [u64; 2],
+    ) -> Result<Option<Recorded>, Failure> {
+        let (mut found, mut lost) = (None, None);
+        self.index.set.load().find_id(&event.id_key, range, |position| {
+            let stored = self.event_at(position)?;
+            let is_of = |name: &str| stored.stream() == name;
+            if is_of(&stream.name) && stored.id() == event.id {
+                found = Some(stored);
+                return Ok::<_, Failure>(true);
+            }
+            if stored.is_lost() && (is_of(&stream.name) || is_of(names::LOST)) {
+                lost.get_or_insert(stored);
+            }
+            Ok(false)
+        })?;
+        Ok(found.or(lost))
+    }
+
+    /// Whether the first event of a draft may be stored, by its id.
+    pub(crate) fn may_have_first(&self, draft: &Draft, upto: u64) -> Result<bool, Failure> {
         let Some(first) = draft.events.first().filter(|event| event.id_given) else {
             return Ok(false);
         };
         let index = self.index.set.load();
         let stream = draft.streams.get(first.stream);
         let since = stream.map_or(0, |stream| index.begins_behind(&stream.keys.stream));
-        Ok(index.first_between(&first.id_key, [since, upto])?.is_some())
+        let found = index.find_id(&first.id_key, [since, upto], |_| Ok::<_, Failure>(true))?;
+        Ok(found.is_some())
     }
 
     /// Returns the event at a position that the index lists.

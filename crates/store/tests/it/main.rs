@@ -3,6 +3,7 @@
 mod backups;
 mod elsewhere;
 mod embedded;
+mod event_ids;
 mod faults;
 mod import;
 mod last_only;

@@ -1,12 +1,14 @@
-//! Shared by the tests of the index: keys, files, and the writer of version 1.
+//! Shared by the tests of the index: keys, files, and the writers of versions 1 and 2.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
-use leftfold_index::{FileHead, IndexCache, IndexFile, Key, KeyHasher, Kind, Source, encode};
+use leftfold_index::{
+    FileHead, IndexCache, IndexError, IndexFile, IndexSet, Key, KeyHasher, Kind, Source, encode,
+};
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) const BLOCK: usize = 4096;
 pub(crate) const PAYLOAD: usize = BLOCK - 4;
@@ -37,7 +39,29 @@ pub(crate) fn file(disk: &FakeDisk, bytes: &[u8], head: FileHead) -> Arc<IndexFi
 }
 
 pub(crate) fn encode_version(version: u32, head: FileHead, source: Source<'_>) -> Vec<u8> {
-    if version == 1 { encode_plain(head, source) } else { encode(head, source) }
+    match version {
+        1 => encode_plain(head, source),
+        2 => encode_packed(head, source),
+        _ => encode(head, source),
+    }
+}
+
+/// Returns the key of an event id. Each three have the same fingerprint.
+pub(crate) fn id_key(n: u64) -> Key {
+    let (shared, own) = (key(2, n / 3), key(2, n));
+    let bytes = [&shared.as_bytes()[..5], &own.as_bytes()[5..]].concat();
+    Key::read_from_bytes(&bytes).unwrap()
+}
+
+/// Returns all positions that may have an event id.
+pub(crate) fn candidates(set: &IndexSet, key: &Key, range: [u64; 2]) -> Vec<u64> {
+    let mut found = Vec::new();
+    let none = set.find_id(key, range, |position| {
+        found.push(position);
+        Ok::<_, IndexError>(false)
+    });
+    assert_eq!(none.unwrap(), None);
+    found
 }
 
 fn salt(head: &FileHead) -> u32 {
@@ -86,9 +110,32 @@ fn directory(keys: &[Key]) -> Vec<u8> {
     starts.flat_map(|start| (start as u32).to_le_bytes()).collect()
 }
 
+fn singles(ids: &[(Key, u32)]) -> Vec<u8> {
+    let entry = |(key, offset): &(Key, u32)| [key.as_bytes(), &offset.to_le_bytes()].concat();
+    ids.iter().flat_map(entry).collect()
+}
+
+/// Version 2: the lists are those of version 3; the filter has all keys, and ids have whole ones.
+fn encode_packed(head: FileHead, source: Source<'_>) -> Vec<u8> {
+    let mut payload = payload_of(&encode(head, Source { ids: &[], ..source }));
+    let keys: Vec<Key> = source.ids.iter().map(|id| id.0).collect();
+    let all: Vec<Key> = source.lists.iter().map(|list| list.0).chain(keys.clone()).collect();
+    payload[8..16].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+    payload[64..72].copy_from_slice(&(keys.len() as u64).to_le_bytes());
+    let sections = [(72, filter(&all)), (120, directory(&keys)), (136, singles(source.ids))];
+    for (in_header, section) in sections {
+        let (at, length) = (payload.len() as u64, section.len() as u64);
+        payload[in_header..in_header + 8].copy_from_slice(&at.to_le_bytes());
+        payload[in_header + 8..in_header + 16].copy_from_slice(&length.to_le_bytes());
+        payload.extend(section);
+    }
+    payload[184..200].fill(0);
+    in_blocks(&payload, &head)
+}
+
 /// Version 1, written from `docs/format.md` alone.
 fn encode_plain(head: FileHead, source: Source<'_>) -> Vec<u8> {
-    let (mut lists, mut singles, mut postings) = (Vec::new(), Vec::new(), Vec::<u8>::new());
+    let (mut lists, mut postings) = (Vec::new(), Vec::<u8>::new());
     for (key, ordinal, offsets) in source.lists {
         lists.extend_from_slice(key.as_bytes());
         lists.extend(ordinal.to_le_bytes());
@@ -96,19 +143,15 @@ fn encode_plain(head: FileHead, source: Source<'_>) -> Vec<u8> {
         lists.extend((offsets.len() as u32).to_le_bytes());
         postings.extend(offsets.iter().flat_map(|offset| offset.to_le_bytes()));
     }
-    for (key, offset) in source.singles {
-        singles.extend_from_slice(key.as_bytes());
-        singles.extend(offset.to_le_bytes());
-    }
     let list_keys: Vec<Key> = source.lists.iter().map(|list| list.0).collect();
-    let single_keys: Vec<Key> = source.singles.iter().map(|single| single.0).collect();
+    let single_keys: Vec<Key> = source.ids.iter().map(|id| id.0).collect();
     let all = [&list_keys[..], &single_keys].concat();
     let sections = [
         filter(&all),
         directory(&list_keys),
         lists,
         directory(&single_keys),
-        singles,
+        singles(source.ids),
         postings,
         source.attachment.to_vec(),
     ];

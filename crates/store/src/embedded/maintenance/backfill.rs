@@ -71,7 +71,7 @@ impl Core {
     ) -> Result<LiveFile, Failure> {
         let live = live_file(BACKFILL, named.defined_at, number as u32, range);
         let lists = backfill.take();
-        let source = Source { lists: &lists, singles: &[], attachment: &[] };
+        let source = Source { lists: &lists, ids: &[], attachment: &[] };
         let bytes = encode(file_head(self, &live), source);
         self.write_file(live, |file| file.write_at(&bytes, 0).map(|()| Some(bytes.len() as u64)))?
             .ok_or_else(crate::embedded::closed)

@@ -1,13 +1,14 @@
 use std::io;
 
 use leftfold_io::{File, OpenMode};
+use leftfold_log::format::FEATURE_FINGERPRINTS;
 use leftfold_log::{FileKind, LiveFile};
 
 use crate::embedded::core::Core;
 use leftfold_api::Failure;
 
 impl Core {
-    /// Creates and syncs a file that no manifest lists yet. `content` writes it and returns its length, or
+    /// Creates and syncs an index file that no manifest lists yet. `content` writes it and returns its length, or
     /// `None` if it was stopped; the file is then removed.
     pub(super) fn write_file<E: Into<WriteFileError>>(
         &self,
@@ -22,6 +23,7 @@ impl Core {
             let Some(length) = content(&*file).map_err(Into::into)? else { return Ok(None) };
             file.sync()?;
             disk.sync_dir("index")?;
+            self.log.use_feature(FEATURE_FINGERPRINTS)?;
             Ok(Some(length))
         };
         match write() {

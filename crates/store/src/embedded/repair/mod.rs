@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use leftfold_index::{FileHead, IndexCache, IndexError, IndexFile};
+use leftfold_index::{FileHead, IndexCache, IndexEntry, IndexError, IndexFile};
 use leftfold_io::{Disk, OsRandom, Random, RealDisk};
 use leftfold_log::LiveFile;
 use leftfold_log::repair::{
@@ -194,7 +194,9 @@ impl DamageScan {
         let cache = Arc::new(IndexCache::new(0));
         let file = IndexFile::open(&**repair.disk(), &live.name(), head, cache)?;
         let (lost, mut found) = (&self.lost, Vec::new());
-        file.verify(|key, ordinal, positions| {
+        file.verify_in_chunks(|entry| {
+            // A fingerprint names no stream.
+            let IndexEntry::List { key, ordinal, positions } = entry else { return };
             for (ordinal, position) in (ordinal..).zip(positions) {
                 if live.kind == INDEX && lost.contains_key(position) {
                     found.push((key, ordinal, *position));

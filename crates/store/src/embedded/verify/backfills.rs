@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use leftfold_index::{IndexError, Key};
+use leftfold_index::{Fingerprint, IndexEntry, IndexError, Key};
 use leftfold_log::LiveFile;
 use smallvec::SmallVec;
 
@@ -30,7 +30,7 @@ pub(super) struct BackfillSums(BTreeMap<u64, Sum>);
 
 impl BackfillSums {
     fn add_posting(&mut self, defined_at: u64, key: &Key, position: u64) {
-        self.0.entry(defined_at).or_default().add(key, position);
+        self.0.entry(defined_at).or_default().add(Fingerprint::of(key), position);
     }
 
     pub(super) fn add(&mut self, other: &BackfillSums) {
@@ -109,7 +109,8 @@ impl VerifyRun<'_> {
     }
 
     fn sum_backfill(&self, live: &LiveFile, sums: &mut BackfillSums) -> Result<(), IndexError> {
-        open_file(self.core, live)?.verify(|key, _, positions| {
+        open_file(self.core, live)?.verify_in_chunks(|entry| {
+            let IndexEntry::List { key, positions, .. } = entry else { return };
             for position in positions {
                 sums.add_posting(live.id, &key, *position);
             }

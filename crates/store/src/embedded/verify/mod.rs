@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use leftfold_index::{IndexFile, Part};
+use leftfold_index::{Fingerprint, IndexEntry, IndexFile, Part};
 use leftfold_log::SegmentInfo;
 
 use super::core::Core;
@@ -182,8 +182,13 @@ impl<'a> VerifyRun<'a> {
         report.index_files += 1;
         let (mut sum, mut wrong, mut key_before) = (Sum::default(), None, None);
         let index = self.core.index.set.load_full();
-        let checked = file.verify_in_chunks(|key, ordinal, positions| {
-            positions.iter().for_each(|position| sum.add(&key, *position));
+        let checked = file.verify_in_chunks(|entry| {
+            let (key, ordinal, positions) = match entry {
+                IndexEntry::List { key, ordinal, positions } => (key, ordinal, positions),
+                IndexEntry::Id { fingerprint, position } => return sum.add(fingerprint, position),
+            };
+            let fingerprint = Fingerprint::of(&key);
+            positions.iter().for_each(|position| sum.add(fingerprint, *position));
             // A long list comes in several chunks; only the first one has the ordinal to check.
             let begins = key_before.replace(key) != Some(key);
             // Only a list of two or more postings stores its first ordinal.

@@ -7,7 +7,7 @@ use crate::embedded::core::Core;
 use crate::embedded::events::decode_event;
 use crate::embedded::indexes::IndexList;
 use crate::embedded::rebuild::RebuildState;
-use leftfold_api::{Field, Recorded};
+use leftfold_api::{Failure, Field, Recorded};
 use std::collections::BTreeMap;
 
 impl VerifyRun<'_> {
@@ -74,17 +74,23 @@ fn check(core: &Core, event: &Recorded, report: &mut VerifyReport) {
         report.add_problem(format!("the event at position {position} does not match its digest"));
     }
     let stream = core.keys.of(Field::Stream, event.stream());
-    let by_version = index.nth(&stream, event.version(), head);
-    let mut check = |found: Result<Option<u64>, _>, by: &str| match found {
-        Ok(Some(found)) if found == position || by == "id" && found < position => {}
+    let by_version = index.nth(&stream, event.version(), head).map_err(Failure::from);
+    // An earlier event may have the same id, or only its fingerprint.
+    let by_id = index.find_id(&core.keys.event(&stream, event.id()), [0, position], |found| {
+        if found == position {
+            return Ok(true);
+        }
+        let other = core.event_at(found)?;
+        let is_same = other.stream() == event.stream() && other.id() == event.id();
+        Ok::<_, Failure>(is_same || other.is_lost())
+    });
+    let mut check = |found: Result<Option<u64>, Failure>, by: &str| match found {
+        Ok(Some(found)) if found == position || by == "id" => {}
         Ok(found) => report.add_problem(format!(
             "the event at position {position} is not found by its {by}: the index returns {found:?}"
         )),
-        Err(error) => {
-            let error: leftfold_index::IndexError = error;
-            report.add_problem(error.to_string());
-        }
+        Err(error) => report.add_problem(error.to_string()),
     };
     check(by_version, "version");
-    check(index.first(&core.keys.event(&stream, event.id()), head), "id");
+    check(by_id, "id");
 }

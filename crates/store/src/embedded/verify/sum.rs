@@ -2,13 +2,15 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hasher;
 
-use leftfold_index::Key;
+use leftfold_index::{Fingerprint, Key};
 use siphasher::sip128::{Hasher128, SipHasher24};
-use zerocopy::IntoBytes;
 
 use crate::keys::Postings;
 
 /// The sum of the digests of postings. It does not depend on their order.
+///
+/// A digest is that of the position and of the key's fingerprint: an index file has no more of an id, and
+/// one of an earlier release may have an id among its lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sum {
     postings: u64,
@@ -16,9 +18,9 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    pub(super) fn add(&mut self, key: &Key, position: u64) {
+    pub(super) fn add(&mut self, key: Fingerprint, position: u64) {
         let mut hasher = SipHasher24::new();
-        hasher.write(key.as_bytes());
+        hasher.write_u64(key.bits());
         hasher.write_u64(position);
         self.postings += 1;
         self.digests = self.digests.wrapping_add(hasher.finish128().as_u128());
@@ -40,8 +42,8 @@ impl fmt::Display for Sum {
     }
 }
 
-/// Whether a list may be that of an event id, which has no ordinals. Such a list is in several files only
-/// if an id was written twice.
+/// Whether a list may be that of an event id, which has no ordinals. Only a merge of an earlier release made
+/// such a list, of an id that was written twice.
 pub(super) fn is_single(ordinal: u64) -> bool {
     ordinal == 0
 }
@@ -51,21 +53,21 @@ pub(super) fn is_single(ordinal: u64) -> bool {
 pub(super) struct SumBuilder {
     pub(super) sum: Sum,
     /// The ids so far. If an id occurs twice in a segment, the index keeps only the first.
-    singles: HashSet<Key>,
+    ids: HashSet<Key>,
 }
 
 impl Postings for SumBuilder {
     fn add_posting(&mut self, key: Key, position: u64) {
-        self.sum.add(&key, position);
+        self.sum.add(Fingerprint::of(&key), position);
     }
 
     fn add_numbered(&mut self, key: Key, position: u64, _: u64) {
-        self.sum.add(&key, position);
+        self.sum.add(Fingerprint::of(&key), position);
     }
 
-    fn add_single(&mut self, key: Key, position: u64) {
-        if self.singles.insert(key) {
-            self.sum.add(&key, position);
+    fn add_id(&mut self, key: Key, position: u64) {
+        if self.ids.insert(key) {
+            self.sum.add(Fingerprint::of(&key), position);
         }
     }
 }

@@ -38,6 +38,32 @@ fn conditions_that_a_lost_event_matched_still_conflict() {
     drive(&mut manual, store.append(guarded(Query::event_type("Other")))).unwrap();
 }
 
+/// The kept index file has the fingerprint of the id of a lost event, whose content nobody can compare.
+#[test]
+fn the_id_of_a_lost_event_is_still_taken() {
+    let disk = FakeDisk::new();
+    let (store, mut manual) = open(&disk, Compression::Off).unwrap();
+    let with_id = |stream: &str, n: u64| {
+        Append::new().event(stream, event(n).id(uuid::Uuid::from_u128(u128::from(n))))
+    };
+    for n in 1..60 {
+        drive(&mut manual, store.append(with_id("s-1", n))).unwrap();
+    }
+    while manual.maintain() {}
+    manual.close();
+    drop(store);
+    let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    disk.rot(&name, 250, 1);
+    let report = repair(&disk, RepairMode::Quarantine).unwrap();
+    let [lost] = &report.lost[..] else { panic!("{report:?}") };
+    let (store, mut manual) = open(&disk, Compression::Off).unwrap();
+    let again = drive(&mut manual, store.append(with_id("s-1", lost.position)));
+    assert_eq!(again.unwrap_err().code(), "event_id_reused");
+    assert!(drive(&mut manual, store.append(with_id("s-1", lost.position + 1))).unwrap().repeated);
+    assert!(!drive(&mut manual, store.append(with_id("s-2", lost.position))).unwrap().repeated);
+    assert!(!drive(&mut manual, store.append(with_id("s-1", 1000))).unwrap().repeated);
+}
+
 #[test]
 fn a_repaired_store_is_a_new_incarnation_with_a_new_backup_directory() {
     let (disk, _) = filled(Compression::Fast);

@@ -7,5 +7,5 @@ mod flips;
 mod kept;
 mod random;
 mod superseded;
-mod support;
+pub(crate) mod support;
 mod undone;
