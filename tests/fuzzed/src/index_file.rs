@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leftfold_index::{
-    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Order, Part, Source,
-    Target, encode, merge,
+    Expr, FileHead, IndexCache, IndexError, IndexFile, IndexSet, Key, KeyHasher, Kind, Order, Part,
+    Source, Target, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use zerocopy::FromBytes;
@@ -16,15 +16,16 @@ const ID: u64 = 9;
 const BLOCK: usize = 4096;
 /// The bytes of a block before its checksum.
 const PAYLOAD: usize = BLOCK - 4;
-const HEADER_BYTES: usize = 184;
+const HEADER_BYTES: usize = 200;
 /// The number of keys in the seeds.
 const KEYS: u64 = 12;
 /// The offsets in the header of the first and last covered position.
 const FIRST_AT: usize = 40;
 const LAST_AT: usize = 48;
-/// The offsets in the header of the sections of keys; each entry begins with its key.
+/// The offsets in the header of the sections of lists and ids; each entry begins with its key, if the file has
+/// whole keys of ids.
 const LISTS_AT: usize = 104;
-const SINGLES_AT: usize = 136;
+const IDS_AT: usize = 136;
 
 fn key(n: u64) -> Key {
     KeyHasher::new(&[7; 16]).key(Kind(1), &[&n.to_le_bytes()])
@@ -67,7 +68,7 @@ pub(crate) fn run(input: &[u8]) {
     let cache = Arc::new(IndexCache::new(1 << 20));
     let Ok(file) = IndexFile::open(&disk, "index/9", head, cache) else { return };
     _ = file.attachment();
-    _ = file.verify(|_, _, _| ());
+    _ = file.verify(|_| ());
     merge_again(&disk, &file);
     ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
     ask(&IndexSet::default().with_backfill(&[key(0)], &file), &keys(&bytes));
@@ -81,13 +82,13 @@ fn merge_again(disk: &FakeDisk, file: &Arc<IndexFile>) {
     if let Ok(Some(_)) = merge(std::slice::from_ref(file), target, &mut |_| true) {
         let cache = Arc::new(IndexCache::new(1 << 20));
         let merged = IndexFile::open(disk, "index/10", head, cache).unwrap();
-        merged.verify(|_, _, _| ()).unwrap();
+        merged.verify(|_| ()).unwrap();
     }
 }
 
 /// Returns keys that the file may have.
 fn keys(bytes: &[u8]) -> Vec<Key> {
-    let of_entries = [LISTS_AT, SINGLES_AT].map(|at| {
+    let of_entries = [LISTS_AT, IDS_AT].map(|at| {
         // Blocks end with four bytes that the sections' offsets do not count.
         let at = seal::u64_at(bytes, at).unwrap_or_default();
         let at = usize::try_from(at.saturating_add(at / 4092 * 4)).unwrap_or(usize::MAX);
@@ -106,6 +107,7 @@ fn ask(set: &IndexSet, keys: &[Key]) {
             _ = set.nth(key, nth, u64::MAX);
         }
         _ = set.count(key, 70);
+        _ = set.find_id(key, [0, u64::MAX], |_| Ok::<_, IndexError>(false));
     }
     let all: Vec<Expr> = keys.iter().map(|key| Expr::Key(*key)).collect();
     let some = Expr::And(all.iter().take(2).cloned().collect());
@@ -137,13 +139,14 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut lists: Vec<_> = (0..KEYS / 2)
         .map(|n| (key(n), n * 10, (0..100u32).filter(|at| u64::from(*at) % (n + 1) == 0).collect()))
         .collect();
-    let mut singles: Vec<_> = (KEYS / 2..KEYS).map(|n| (key(n), n as u32 * 7)).collect();
+    let mut ids: Vec<_> = (KEYS / 2..KEYS).map(|n| (key(n), n as u32 * 7)).collect();
     lists.sort_by_key(|(key, ..)| *key);
-    singles.sort_by_key(|(key, _)| *key);
+    ids.sort_by_key(|(key, _)| *key);
     let head = FileHead { store_id: STORE_ID, id: ID, first: 1, last: 100 };
-    let full = Source { lists: &lists, singles: &singles, attachment: b"note" };
-    let empty = Source { lists: &[], singles: &[], attachment: &[] };
-    // A file of version 1 of another store, whose id is overwritten.
-    let old = include_bytes!("../../fixtures/v1/index/0000000000000001.0.idx");
-    [&encode(head, full)[..], &encode(head, empty), old].map(input_of).to_vec()
+    let full = Source { lists: &lists, ids: &ids, attachment: b"note" };
+    let empty = Source { lists: &[], ids: &[], attachment: &[] };
+    // Files of versions 1 and 2 of other stores, whose ids are overwritten.
+    let plain = include_bytes!("../../fixtures/v1/index/0000000000000001.0.idx");
+    let packed = include_bytes!("../../fixtures/generations/index/0000000000000001.1.idx");
+    [&encode(head, full)[..], &encode(head, empty), plain, packed].map(input_of).to_vec()
 }

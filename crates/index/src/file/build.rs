@@ -104,6 +104,9 @@ impl<S: Sink> Builder<S> {
 
     /// Adds an event id. Fingerprints must not decrease; equal ones are all kept.
     pub(crate) fn id(&mut self, id: Fingerprint, offset: u32) -> Result<(), IndexError> {
+        if u64::from(offset) >= self.head.positions() {
+            return Err(self.sink.unwritable("an event id lies beyond what the file covers"));
+        }
         self.ids.add(id, offset);
         if self.ids.rests().len() >= PACKED_AT_ONCE { self.write_ids() } else { Ok(()) }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::shape::{IdShape, TAG_BITS};
 use crate::error::IndexError;
 use crate::file::PIECE;
-use crate::file::bits::{MOST_BYTES, number_at, span_of};
+use crate::file::bits::{MOST_BYTES, low_bits, number_at, span_of};
 use crate::file::layout::FINGERPRINTS;
 use crate::file::reader::IndexFile;
 use crate::key::{Fingerprint, Key};
@@ -44,43 +44,23 @@ impl IndexFile {
         // Opening checked that there is a shape.
         let Some(shape) = IdShape::of_sections(&self.head(), directory) else { return Ok(()) };
         let parts = shape.split(id);
-        let [low, high] = self.bucket(directory, id.high(), self.header.ids.get())?;
-        for first in (low..high).step_by(TAGS_AT_ONCE as usize) {
-            let (equal, goes_on) = self.equal_tags([first, high], parts.tag)?;
-            for index in equal {
+        let [mut next, high] = self.bucket(directory, id.high(), self.header.ids.get())?;
+        let mut tags = Tags::default();
+        while next < high {
+            let end = high.min(next + TAGS_AT_ONCE);
+            tags.read(self, [next, end])?;
+            for index in tags.first_from(parts.tag)..end {
+                if tags.get(index) != parts.tag {
+                    return Ok(());
+                }
                 let (end, offset) = shape.split_rest(self.read_rest(index, shape.rest_bits())?);
                 if end == parts.end {
                     to.push(self.checked_wide(offset)?);
                 }
             }
-            if !goes_on {
-                break;
-            }
+            next = end;
         }
         Ok(())
-    }
-
-    /// Returns which of the next tags equal a tag, and whether those behind them may.
-    fn equal_tags(
-        &self,
-        [first, end]: [u64; 2],
-        wanted: u64,
-    ) -> Result<(impl Iterator<Item = u64>, bool), IndexError> {
-        let last = end.min(first + TAGS_AT_ONCE) - 1;
-        let (start, _) = span_of(first, TAG_BITS);
-        let (last_start, last_length) = span_of(last, TAG_BITS);
-        let mut bytes = [0; TAG_BYTES_AT_ONCE];
-        let span = bytes.get_mut(..(last_start - start) as usize + last_length).unwrap_or_default();
-        self.read(self.header.id_tags.at.get() + start, span)?;
-        let tag_at = move |index| {
-            let (at, length) = span_of(index, TAG_BITS);
-            let at = (at - start) as usize;
-            number_at(bytes.get(at..at + length).unwrap_or_default(), index, TAG_BITS)
-        };
-        // Tags of a bucket do not decrease.
-        let equal = (first..=last).skip_while(move |index| tag_at(*index) < wanted);
-        let equal = equal.take_while(move |index| tag_at(*index) == wanted);
-        Ok((equal, tag_at(last) <= wanted))
     }
 
     fn read_rest(&self, index: u64, width: u32) -> Result<u64, IndexError> {
@@ -90,4 +70,49 @@ impl IndexFile {
         self.read(self.header.id_rests.at.get() + start, span)?;
         Ok(number_at(span, index, width))
     }
+}
+
+/// Some tags of a bucket, which do not decrease.
+struct Tags {
+    bytes: [u8; TAG_BYTES_AT_ONCE],
+    /// The indexes of the first tag and of the end.
+    range: [u64; 2],
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Tags { bytes: [0; TAG_BYTES_AT_ONCE], range: [0; 2] }
+    }
+}
+
+impl Tags {
+    /// Reads at most [`TAGS_AT_ONCE`] tags.
+    fn read(&mut self, file: &IndexFile, range: [u64; 2]) -> Result<(), IndexError> {
+        let [start, end] = [byte_of(range[0]), byte_of(range[1] - 1) + 2];
+        let bytes = self.bytes.get_mut(..(end - start) as usize).unwrap_or_default();
+        self.range = range;
+        file.read(file.header.id_tags.at.get() + start, bytes)
+    }
+
+    /// Returns the index of the first tag that is not less than another one, or the end.
+    fn first_from(&self, tag: u64) -> u64 {
+        let [mut low, mut high] = self.range;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            (low, high) = if self.get(middle) < tag { (middle + 1, high) } else { (low, middle) };
+        }
+        low
+    }
+
+    fn get(&self, index: u64) -> u64 {
+        let at = (byte_of(index) - byte_of(self.range[0])) as usize;
+        let pair = self.bytes.get(at..).and_then(|rest| rest.first_chunk()).copied();
+        let word = u64::from(u16::from_le_bytes(pair.unwrap_or_default()));
+        word >> (index * u64::from(TAG_BITS) % 8) & low_bits(TAG_BITS)
+    }
+}
+
+/// Returns the first of the two bytes of a tag.
+fn byte_of(index: u64) -> u64 {
+    index * u64::from(TAG_BITS) / 8
 }
