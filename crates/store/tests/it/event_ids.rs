@@ -70,11 +70,11 @@ fn restart(disk: &FakeDisk, (store, manual): (Embedded, Manual)) -> (FakeDisk, (
 }
 
 fn check_both_are_repeats(opened: &mut (Embedded, Manual), [one, other]: [Uuid; 2]) {
-    let first = put(opened, one, "one").unwrap();
-    let second = put(opened, other, "other").unwrap();
+    let first = put(opened, one, "same").unwrap();
+    let second = put(opened, other, "same").unwrap();
     assert!(first.repeated && second.repeated);
     assert_eq!((first.streams[0].first, second.streams[0].first), (0, 1));
-    assert_eq!(put(opened, other, "one").unwrap_err().code(), "event_id_reused");
+    assert_eq!(put(opened, other, "else").unwrap_err().code(), "event_id_reused");
     let (store, _) = opened;
     let page = store.blocking().read(Read::forward(Query::stream(STREAM))).unwrap();
     let ids: Vec<_> = page.events.iter().map(|event| event.id()).collect();
@@ -83,16 +83,16 @@ fn check_both_are_repeats(opened: &mut (Embedded, Manual), [one, other]: [Uuid; 
     assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
 }
 
-/// The second id is appended when the first one is in the open segment, in a sealed one, or in a merged file.
+/// The events are equal but for their ids, so a wrong repeat would lose the second one. It is appended when the first one is in the open segment, in a sealed one, or in a merged file.
 #[test]
 fn ids_with_one_fingerprint_are_different_events() {
     for segments_between in [0, 1, 12] {
         let disk = FakeDisk::new();
         let mut opened = open(&disk);
         let ids = colliding_ids(&disk);
-        assert!(!put(&mut opened, ids[0], "one").unwrap().repeated);
+        assert!(!put(&mut opened, ids[0], "same").unwrap().repeated);
         seal(&mut opened, segments_between);
-        assert!(!put(&mut opened, ids[1], "other").unwrap().repeated, "{segments_between}");
+        assert!(!put(&mut opened, ids[1], "same").unwrap().repeated, "{segments_between}");
         check_both_are_repeats(&mut opened, ids);
         // Both are in one index file, then in a merged one.
         for segments in [1, 12, 80] {
