@@ -48,6 +48,12 @@ impl BitWriter {
         self.bytes.extend_from_slice(bytes.get(..used).unwrap_or_default());
         (self.rest, self.count) = (0, 0);
     }
+
+    /// Completes the last byte and returns all bytes.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.finish();
+        self.bytes
+    }
 }
 
 /// Returns the bytes of `count` numbers.

@@ -61,8 +61,7 @@ impl IdWriter {
     }
 
     /// Returns the bytes of the directory and of the tags.
-    pub(in crate::file) fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
-        self.tags.finish();
-        (self.directory.finish(), self.tags.bytes().to_vec())
+    pub(in crate::file) fn finish(self) -> (Vec<u8>, Vec<u8>) {
+        (self.directory.finish(), self.tags.into_bytes())
     }
 }
