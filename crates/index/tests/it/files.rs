@@ -9,6 +9,7 @@ use leftfold_index::{
     Target, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, RealDisk, fake::FakeDisk};
+use zerocopy::{FromBytes, IntoBytes};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/v1");
 
@@ -217,6 +218,36 @@ fn ids_of_version_3_take_a_third_of_version_2() {
     };
     assert!(size(2) > 21.0, "{} bytes an id", size(2));
     assert!(size(3) < 5.9, "{} bytes an id", size(3));
+}
+
+/// A bucket is read in pieces, and a merge writes all ids of a fingerprint.
+#[test]
+fn hundreds_of_ids_with_one_fingerprint_are_all_candidates() {
+    let disk = FakeDisk::new();
+    let with_start_of = |n: u64, start: u64| {
+        let bytes = [&key(2, start).as_bytes()[..5], &key(2, n).as_bytes()[5..]].concat();
+        Key::read_from_bytes(&bytes).unwrap()
+    };
+    let of_segment = |id: u64| {
+        let mut ids: Vec<_> = (0..1_000).map(|n| (key(2, n + id * 1_000), n as u32)).collect();
+        ids.extend((1_000..1_300).map(|n| (with_start_of(n + id * 1_000, 7), n as u32)));
+        ids.sort_unstable_by_key(|id| id.0);
+        let source = Source { lists: &[], ids: &ids, attachment: b"" };
+        let head = head(id, id * 1_300 + 1, (id + 1) * 1_300);
+        file(&disk, &encode(head, source), head)
+    };
+    let inputs = [of_segment(0), of_segment(1)];
+    let head = head(9, 1, 2_600);
+    let out = disk.open("index/9", OpenMode::Create).unwrap();
+    let target = Target { name: "index/9", file: &*out, head };
+    merge(&inputs, target, &mut |_| true).unwrap().unwrap();
+    let merged = crate::common::open(&disk, head);
+    let expected: Vec<u64> = [8].into_iter().chain(1_001..=1_300).chain(2_301..=2_600).collect();
+    for parts in [inputs.to_vec(), vec![merged]] {
+        let set = IndexSet::new(parts.into_iter().map(Part::File).collect());
+        let found = candidates(&set, &with_start_of(5_000_000, 7), [0, u64::MAX]);
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]
