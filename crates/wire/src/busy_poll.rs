@@ -121,7 +121,7 @@ impl BusyPoll {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::Arc;
 
     use tokio::runtime::Builder;
 
@@ -158,6 +158,39 @@ mod tests {
         let looks = AtomicUsize::new(0);
         assert!(run(poll.until(|| looks.fetch_add(1, Ordering::Relaxed) == 2)));
         assert_eq!(poll.to_pass.load(Ordering::Relaxed), 0);
+    }
+
+    /// Returns how often a thread has slept until another thread had answered a request.
+    fn sleeps_until_answered(limit: Duration) -> usize {
+        let sleeps = Arc::new(AtomicUsize::new(0));
+        let counted = sleeps.clone();
+        let sleep = move || _ = counted.fetch_add(1, Ordering::Relaxed);
+        let runtime = Builder::new_current_thread().on_thread_park(sleep).build().unwrap();
+        let traffic = Traffic {
+            for_answers: BusyPoll::new(limit),
+            for_requests: BusyPoll::new(limit),
+            ..Traffic::default()
+        };
+        let (answer, mut answered) = tokio::sync::oneshot::channel();
+        let answering = async {
+            traffic.begin();
+            thread::spawn(move || answer.send(()).unwrap());
+            (&mut answered).await.unwrap();
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                () = answering => {}
+                () = traffic.poll_network() => {}
+            }
+        });
+        sleeps.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_thread_does_not_sleep_before_the_answer() {
+        assert_eq!(sleeps_until_answered(Duration::from_secs(60)), 0);
+        // Otherwise it does, unless the other thread is sooner.
+        assert!((0..1_000).any(|_| sleeps_until_answered(Duration::ZERO) > 0));
     }
 
     /// A change between the last look and the sleep must not be slept over.
