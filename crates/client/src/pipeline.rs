@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use leftfold_wire::{APPEND_MANY, EncodedAppend, MAX_MESSAGE, PipelineCodec, v1};
+use leftfold_wire::{APPEND_MANY, EncodedAppend, MAX_MESSAGE, PipelineCodec, Traffic, v1};
 use parking_lot::Mutex;
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -21,7 +21,7 @@ use tonic::{Request, Streaming};
 use crate::backoff::Backoff;
 use crate::call_error::CallError;
 use crate::calls::{Calls, RequestInProgress};
-use crate::counts::count;
+use crate::counts::{Counters, count};
 use tracing::{Instrument, debug_span};
 
 /// KiB of appends in flight.
@@ -36,7 +36,8 @@ pub(crate) struct Pipeline {
     in_flight: usize,
     count: Arc<Semaphore>,
     kib: Arc<Semaphore>,
-    calls: Calls,
+    counters: Arc<Counters>,
+    traffic: Arc<Traffic>,
 }
 
 /// The outcome of an append.
@@ -69,10 +70,18 @@ impl Pipeline {
         let (appends, received) = mpsc::unbounded_channel();
         let state = CallState { call: 0, received, pending: HashMap::new(), next_number: 1 };
         let state = Arc::new(Mutex::new(state));
-        let driver = Driver { calls: calls.clone(), state, error: None };
-        calls.handle.spawn(driver.run_and_poll());
+        let (counters, traffic) = (calls.counters.clone(), calls.traffic.clone());
+        let handle = calls.handle.clone();
+        handle.spawn(Driver { calls, state, error: None }.run_and_poll());
         let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MAX_KIB));
-        Pipeline { appends, in_flight, count: Arc::new(count), kib: Arc::new(kib), calls }
+        Pipeline {
+            appends,
+            in_flight,
+            count: Arc::new(count),
+            kib: Arc::new(kib),
+            counters,
+            traffic,
+        }
     }
 
     /// Returns the most appends in flight.
@@ -85,7 +94,7 @@ impl Pipeline {
         let gone = || {
             Outcome::Failed(CallError::ConnectionLost("the client's runtime has ended".to_owned()))
         };
-        count(&self.calls.counters.requests);
+        count(&self.counters.requests);
         let kib = (append.len() / 1024 + 1).min(MAX_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
         let Ok(kib) = self.kib.clone().acquire_many_owned(kib).await else { return gone() };
@@ -98,7 +107,7 @@ impl Pipeline {
             sent: false,
             deadline,
             reply,
-            _request: RequestInProgress::begin(&self.calls.traffic),
+            _request: RequestInProgress::begin(&self.traffic),
             _permits: permits,
         };
         if self.appends.send(append).is_err() {
