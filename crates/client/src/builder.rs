@@ -143,7 +143,7 @@ impl Builder {
     }
 
     /// Sets how long the thread of the network polls for an answer, or for the next call, before it sleeps; the default is
-    /// 300 us, and zero turns it off. To wake a thread takes longer than a server needs to answer from memory, above all on
+    /// 300 us, 10 ms the most, and zero turns it off. To wake a thread takes longer than a server needs to answer from memory, above all on
     /// a virtual machine. A thread that mostly waits for longer polls seldom. A runtime of several threads does not poll.
     #[must_use]
     pub fn busy_poll(mut self, time: Duration) -> Self {

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 
 /// The most chances to poll that are passed by after polls that were in vain.
 const MOST_PASSED: u32 = 63;
+/// The longest time of a poll.
+const MOST_TIME: Duration = Duration::from_millis(10);
 
 /// The requests in progress of a thread that runs a network. The thread polls the network for a moment after its only request
 /// has begun, since the answer may be near, and after that has ended, since the next request may be. With several requests
@@ -24,10 +26,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Polls for this time before the thread sleeps; not at all if there is one processor only, which the other side needs.
+    /// Polls for this time, and for 10 ms at most, before the thread sleeps; not at all if there is one processor only, which the other side needs.
     pub fn new(limit: Duration) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let limit = if processors > 1 { limit } else { Duration::ZERO };
+        let limit = if processors > 1 { limit.min(MOST_TIME) } else { Duration::ZERO };
         Traffic {
             for_answers: BusyPoll::new(limit),
             for_requests: BusyPoll::new(limit),
@@ -140,6 +142,12 @@ mod tests {
             let other = tokio::spawn(async { tokio::task::yield_now().await });
             poll.until(|| other.is_finished()).await
         }));
+    }
+
+    #[test]
+    fn a_poll_is_bounded() {
+        let traffic = Traffic::new(Duration::MAX);
+        assert!(traffic.for_answers.limit <= MOST_TIME && traffic.for_requests.limit <= MOST_TIME);
     }
 
     /// Chances that are passed by between polls: 0, 1, 3, 7, 15, 31, and then 63 each time.

@@ -34,8 +34,8 @@ definition::settings! {
     /// A Unix socket on which the server listens too, for programs of the same user on this machine: they need no TLS.
     /// Its path may have about 100 bytes.
     socket: Option<PathBuf> = "socket", None;
-    /// Microseconds for which a thread that has answered a request looks for the next one before it sleeps; 0 to sleep at
-    /// once, as it does with a single processor. Waking a thread takes longer than an answer from memory, above all on a
+    /// Microseconds for which a thread that has answered a request looks for the next one before it sleeps, at most 10,000;
+    /// 0 to sleep at once, as it does with a single processor. Waking a thread takes longer than an answer from memory, above all on a
     /// virtual machine. If the next request mostly comes later than that, a thread looks seldom.
     busy_poll_micros: usize = "busy_poll_micros", 100;
     /// Listen on any address without TLS or users: every client may do everything.
