@@ -121,7 +121,8 @@ impl Name {
     }
 
     pub(crate) fn perform(self, task: Task, turn: &Turn) -> anyhow::Result<()> {
-        let (mut alone, mut together) = (Builder::new_current_thread(), Builder::new_multi_thread());
+        let (mut alone, mut together) =
+            (Builder::new_current_thread(), Builder::new_multi_thread());
         let mut alone = || alone.enable_all().build();
         let mut together = || together.enable_all().build();
         with_system!(self, S => match task {
@@ -167,7 +168,7 @@ impl Name {
     /// Describes its settings and its client.
     pub(crate) fn settings(self) -> String {
         match self {
-            Name::Leftfold => "default options, in the process that measures".to_owned(),
+            Name::Leftfold => "default options, in the process that measures; a single caller's calls run on its thread (`Embedded::blocking`)".to_owned(),
             Name::LeftfoldServer => {
                 "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its \
                 Rust client over native gRPC, up to 8 connections, appends pipelined; a single caller's calls run on its own \

@@ -14,6 +14,7 @@ use crate::cursor::Cursor;
 use crate::erased::{BoxFuture, ErasedStore};
 use crate::error::{AppendError, Coded, Failure, Invalid, ReadError};
 use crate::query::Query;
+use crate::read::{Page, Read};
 use crate::time::Timestamp;
 
 /// A store that a server can serve.
@@ -21,6 +22,12 @@ pub trait Engine: ErasedStore {
     /// Appends as [`EventStore::append`](crate::EventStore::append) does, for a task that has its
     /// thread to itself: the engine may write and sync on that thread and block it.
     fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Reads as [`EventStore::read`](crate::EventStore::read) does, for a task that has its thread to itself:
+    /// the engine may read files on that thread and block it for a short page.
+    fn read_here(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        self.erased_read(read)
+    }
 
     /// Appends a server's own events to system streams. Their streams and types begin with `$`, and they
     /// have neither tags nor a correlation, so that users' queries never yield them.

@@ -1,9 +1,13 @@
 use crate::format::{BlockEntry, RecordPrefix};
 use crate::frames::FrameView;
 
-/// A block is closed at the first record boundary after this many bytes. A cold read of one record
-/// reads one block.
+/// A block of a sealed segment is closed at the first record boundary after this many bytes. A cold read of
+/// one record reads one block.
 pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
+
+/// A block of a segment that is not sealed: shorter, because it is not compressed, and its entry is not
+/// stored.
+const OPEN_BLOCK_BYTES: u64 = 4 << 10;
 
 /// The blocks of a segment that is not sealed, including those at its end that are not durable yet.
 #[derive(Debug, Clone)]
@@ -19,7 +23,7 @@ pub(crate) struct Blocks {
 
 impl Default for Blocks {
     fn default() -> Self {
-        Blocks::closed_after(BLOCK_BYTES)
+        Blocks::closed_after(OPEN_BLOCK_BYTES)
     }
 }
 
@@ -27,6 +31,22 @@ impl Blocks {
     pub(crate) fn closed_after(block_bytes: u64) -> Self {
         let (entries, last_position, commit_max) = (Vec::new(), 0, 0);
         Blocks { block_bytes, entries, records: 0, frames: 0, last_position, commit_max }
+    }
+
+    /// Returns the blocks of the sealed segment: neighbours of these joined.
+    pub(crate) fn sealed(&self) -> Vec<BlockEntry> {
+        let mut joined: Vec<BlockEntry> = Vec::new();
+        for block in &self.entries {
+            match joined.last_mut() {
+                Some(last) if block.offset.get() - last.offset.get() < BLOCK_BYTES => {
+                    last.commit_max = block.commit_max;
+                    last.time_min = last.time_min.get().min(block.time_min.get()).into();
+                    last.time_max = last.time_max.get().max(block.time_max.get()).into();
+                }
+                _ => joined.push(*block),
+            }
+        }
+        joined
     }
 
     /// Lets the first block begin here, with the frames before its first record; adds one if there

@@ -18,6 +18,7 @@ mod meters;
 mod opening;
 mod options;
 mod ownership;
+mod prefetch;
 mod read;
 mod reader;
 mod recovery;

@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::error::ReadError;
 use crate::frames::FrameView;
 use crate::log::Log;
+use crate::prefetch::Prefetches;
 use crate::reader::Block;
 use crate::walk::{Record, Walk};
 
@@ -47,7 +48,8 @@ impl Log {
 
     /// Returns a reader of records by position.
     pub fn fetcher(&self) -> Fetcher {
-        Fetcher { log: self.clone(), current: None, misses: 0, announced: 0..0 }
+        let (log, announced) = (self.clone(), 0..0);
+        Fetcher { log, current: None, misses: 0, announced, prefetches: Prefetches::default() }
     }
 }
 
@@ -59,15 +61,21 @@ pub struct Fetcher {
     misses: u32,
     /// The positions of the block that was announced last, as far as they are known.
     announced: Range<u64>,
+    prefetches: Prefetches,
 }
 
 impl Fetcher {
-    /// Returns how many blocks beyond the next one to announce: none while all are in memory, then twice
-    /// as many with each that is not.
-    pub fn ahead(&self) -> usize {
-        /// More blocks at a time were not read faster.
-        const MOST: usize = 16;
-        if self.misses == 0 { 0 } else { MOST.min(1 << self.misses.min(MOST.ilog2())) }
+    /// Returns how many blocks had to be read from files.
+    pub fn misses(&self) -> u32 {
+        self.misses
+    }
+
+    /// Whether the block with a position is in memory.
+    pub fn holds(&self, position: u64) -> bool {
+        if self.current.as_ref().is_some_and(|(block, _)| block.holds(position)) {
+            return true;
+        }
+        self.block_with(position).is_some_and(|block| self.log.reader().is_in_memory(&block))
     }
 
     /// Whether a position lies in the block that was announced last.
@@ -75,22 +83,37 @@ impl Fetcher {
         self.announced.contains(&position)
     }
 
-    /// Announces that a position will be fetched soon, so that the system begins to read its block;
-    /// returns whether that is another block than the last one. Errors come when it is fetched.
+    /// Announces that a position will be fetched soon; returns whether that is another block than the
+    /// last one. The system is told by [`begin_announced`](Self::begin_announced). Errors come when the
+    /// position is fetched.
     pub fn announce(&mut self, position: u64) -> bool {
         if self.is_announced(position) {
             return false;
         }
-        let block = self.log.reader().block_with(&self.log.catalog().segments(), position);
-        let Ok(Some(block)) = block else { return false };
+        let Some(block) = self.block_with(position) else { return false };
         let first = block.entry.first_position.get();
         let is_new = self.announced.start != first;
         // What is added to the last block of a segment belongs to it.
         self.announced = first..block.next_position.unwrap_or(position).max(position + 1);
-        if is_new {
-            _ = self.log.reader().announce(&block);
+        let reader = self.log.reader();
+        if is_new
+            && !reader.is_in_memory(&block)
+            && let Ok(Some((file, range))) = reader.stored(&block)
+        {
+            self.prefetches.add(file, range);
         }
         is_new
+    }
+
+    /// Lets the system begin to read what was announced, if it is more than one block. A single one is
+    /// about to be read anyway.
+    pub fn begin_announced(&mut self) {
+        self.prefetches.begin();
+    }
+
+    fn block_with(&self, position: u64) -> Option<Block> {
+        let segments = self.log.catalog().segments();
+        self.log.reader().block_with(&segments, position).ok().flatten()
     }
 
     /// Whether a position is a few records after the one that was fetched last.

@@ -29,7 +29,7 @@ impl Log {
             commit_max: blocks.commit_max,
             generation: segment.generation,
         };
-        let footer = SegmentFooter::encode(totals, &blocks.entries, None);
+        let footer = SegmentFooter::encode(totals, &blocks.sealed(), None);
         let length = data_end + footer.len() as u64;
         catalog.ownership.check()?;
         body.file.write_at(&footer, data_end)?;

@@ -50,6 +50,11 @@ impl Traffic {
         self.note_change();
     }
 
+    /// Returns how many requests are in progress.
+    pub fn in_progress(&self) -> usize {
+        self.in_progress.load(Ordering::Relaxed)
+    }
+
     fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         self.changed.notify_waiters();

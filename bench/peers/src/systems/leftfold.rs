@@ -5,11 +5,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::Context;
-use leftfold_api::{Append, Appended, Cursor, EventStore, Expected, NewEvent, Query, Read};
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, Expected, NewEvent, Page, Query, Read,
+    ReadError,
+};
 use leftfold_client::Client;
 use leftfold_store::{Embedded, Options};
 use rustix::process::Signal;
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::process;
 use crate::server::{Server, Shared, free_port};
@@ -35,13 +38,42 @@ const CONNECTIONS: usize = 8;
 const PROGRAM: &str = "LEFTFOLD_BINARY";
 
 /// A session. It keeps the last cursor of each pair of tags, because a condition needs a cursor.
-pub(crate) struct Handle<S> {
+pub(crate) struct Caller<S> {
     store: Arc<S>,
+    /// Whether the caller has its thread to itself.
+    is_alone: bool,
     cursors: Vec<Cursor>,
 }
 
+/// A store as a caller uses it that has its thread to itself.
+trait Calls: EventStore + 'static {
+    fn append_alone(
+        &self,
+        append: Append,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        self.append(append)
+    }
+
+    fn read_alone(&self, read: Read) -> impl Future<Output = Result<Page, ReadError>> + Send {
+        self.read(read)
+    }
+}
+
+/// A call of the client runs on the caller's thread if its runtime has no other.
+impl Calls for Client {}
+
+impl Calls for Embedded {
+    async fn append_alone(&self, append: Append) -> Result<Appended, AppendError> {
+        self.blocking().append(append)
+    }
+
+    async fn read_alone(&self, read: Read) -> Result<Page, ReadError> {
+        self.blocking().read(read)
+    }
+}
+
 impl System for Leftfold {
-    type Session = Handle<Embedded>;
+    type Session = Caller<Embedded>;
 
     fn cannot(_: Work) -> Option<&'static str> {
         None
@@ -51,8 +83,9 @@ impl System for Leftfold {
         Ok(Leftfold(Arc::new(Embedded::open(&place.data, Options::default())?)))
     }
 
-    async fn session(&self) -> anyhow::Result<Handle<Embedded>> {
-        Ok(Handle { store: self.0.clone(), cursors: Vec::new() })
+    async fn session(&self) -> anyhow::Result<Caller<Embedded>> {
+        let is_alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        Ok(Caller { store: self.0.clone(), is_alone, cursors: Vec::new() })
     }
 
     fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
@@ -72,7 +105,7 @@ impl System for Leftfold {
 }
 
 impl System for LeftfoldServer {
-    type Session = Handle<Client>;
+    type Session = Caller<Client>;
 
     fn cannot(_: Work) -> Option<&'static str> {
         None
@@ -93,14 +126,15 @@ impl System for LeftfoldServer {
         Ok(LeftfoldServer { server, url, _socket: socket, clients: Shared::new(CONNECTIONS) })
     }
 
-    async fn session(&self) -> anyhow::Result<Handle<Client>> {
+    async fn session(&self) -> anyhow::Result<Caller<Client>> {
         let mut client = Client::builder(self.url.clone());
-        let runtime = tokio::runtime::Handle::current();
-        if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        let runtime = Handle::current();
+        let is_alone = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        if is_alone {
             client = client.on(runtime);
         }
         let connect = async { Ok(client.connect().await?) };
-        Ok(Handle { store: self.clients.get(connect).await?, cursors: Vec::new() })
+        Ok(Caller { store: self.clients.get(connect).await?, is_alone, cursors: Vec::new() })
     }
 
     fn server(&self) -> Option<u32> {
@@ -117,12 +151,26 @@ impl System for LeftfoldServer {
     }
 }
 
-impl<S: EventStore> Handle<S> {
+impl<S: Calls> Caller<S> {
+    async fn append(&self, append: Append) -> anyhow::Result<Appended> {
+        Ok(match self.is_alone {
+            true => self.store.append_alone(append).await?,
+            false => self.store.append(append).await?,
+        })
+    }
+
+    async fn read(&self, read: Read) -> anyhow::Result<Page> {
+        Ok(match self.is_alone {
+            true => self.store.read_alone(read).await?,
+            false => self.store.read(read).await?,
+        })
+    }
+
     async fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<ReadResult> {
         let mut seen = ReadResult::default();
         let mut read = Read::forward(query.clone());
         loop {
-            let page = self.store.read(read).await?;
+            let page = self.read(read).await?;
             page.events.iter().for_each(|event| seen.add(event.data().len()));
             if !page.more || seen.events >= limit {
                 return Ok(seen);
@@ -132,7 +180,7 @@ impl<S: EventStore> Handle<S> {
     }
 }
 
-impl<S: EventStore + 'static> Session for Handle<S> {
+impl<S: Calls> Session for Caller<S> {
     async fn append_single(
         &mut self,
         stream: &str,
@@ -140,7 +188,7 @@ impl<S: EventStore + 'static> Session for Handle<S> {
         event: Event,
     ) -> anyhow::Result<Mark> {
         let append = Append::new().event(stream, new(event)).expect(stream, version(expected));
-        last(&self.store.append(append).await?)
+        last(&self.append(append).await?)
     }
 
     async fn append_batch(
@@ -151,7 +199,7 @@ impl<S: EventStore + 'static> Session for Handle<S> {
     ) -> anyhow::Result<Mark> {
         let append = Append::new().expect(stream, version(expected));
         let append = events.into_iter().fold(append, |all, event| all.event(stream, new(event)));
-        last(&self.store.append(append).await?)
+        last(&self.append(append).await?)
     }
 
     async fn append_on_tags(
@@ -168,7 +216,7 @@ impl<S: EventStore + 'static> Session for Handle<S> {
         // own.
         let append =
             Append::new().event(a, event).none_after(query, cursor.unwrap_or(Cursor::START));
-        let done = self.store.append(append).await?;
+        let done = self.append(append).await?;
         let at = after.map_or(self.cursors.len(), |n| n as usize);
         match self.cursors.get_mut(at) {
             Some(cursor) => *cursor = done.cursor,

@@ -1,8 +1,11 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use leftfold_io::File;
 
 use super::stored::SegmentReader;
+use crate::blocks::BLOCK_BYTES;
 use crate::error::ReadError;
 use crate::format::BlockEntry;
 use crate::segment::{Body, Segment};
@@ -10,6 +13,15 @@ use crate::walk::{Record, Walk};
 
 /// Longer blocks (of one huge record) are not cached.
 const CACHED_BLOCK_LIMIT: usize = 1 << 20;
+
+/// A block's key in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct BlockKey {
+    segment: u64,
+    generation: u32,
+    offset: u64,
+    end: u64,
+}
 
 /// One of a segment's blocks, ready to be read.
 pub(crate) struct Block {
@@ -35,9 +47,16 @@ impl Block {
         })
     }
 
-    /// Its key in the cache.
-    fn key(&self) -> (u64, u32, u32) {
-        (self.segment.id, self.segment.generation, self.index as u32)
+    /// Whether a position lies in it, as far as that is known.
+    pub(crate) fn holds(&self, position: u64) -> bool {
+        self.entry.first_position.get() <= position
+            && self.next_position.is_some_and(|next| position < next)
+    }
+
+    /// Its key in the cache. When its segment is sealed it is joined with others, and has another one.
+    fn key(&self) -> BlockKey {
+        let (segment, generation) = (self.segment.id, self.segment.generation);
+        BlockKey { segment, generation, offset: self.entry.offset.get(), end: self.end }
     }
 }
 
@@ -156,21 +175,28 @@ impl SegmentReader {
         Ok(walk_of(first, bytes))
     }
 
-    /// Lets the system begin to read a block unless it is in memory.
-    pub(crate) fn announce(&self, block: &Block) -> Result<(), ReadError> {
-        if self.blocks.contains_key(&block.key()) {
-            return Ok(());
-        }
+    pub(crate) fn is_in_memory(&self, block: &Block) -> bool {
+        self.blocks.contains_key(&block.key())
+    }
+
+    /// Returns where a block is stored, or of an open segment where its neighbourhood is: what was written at
+    /// the same time is often read at the same time.
+    pub(crate) fn stored(
+        &self,
+        block: &Block,
+    ) -> Result<Option<(Arc<dyn File>, Range<u64>)>, ReadError> {
         let (segment, offset) = (&block.segment, block.entry.offset.get());
-        let mut stored = (offset, block.end.saturating_sub(offset));
-        if segment.open_body().is_none()
-            && let Some(compressed) = &self.table(segment)?.compressed
-        {
-            let Some(entry) = compressed.entries.get(block.index) else { return Ok(()) };
-            stored = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
-        }
-        self.file_of(segment)?.prefetch(stored.0, stored.1);
-        Ok(())
+        let end = block.end.max(offset);
+        let range = if segment.open_body().is_some() {
+            offset - offset % BLOCK_BYTES..end.next_multiple_of(BLOCK_BYTES)
+        } else if let Some(compressed) = &self.table(segment)?.compressed {
+            let Some(entry) = compressed.entries.get(block.index) else { return Ok(None) };
+            let (at, length) = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
+            at..at.saturating_add(length)
+        } else {
+            offset..end
+        };
+        Ok(Some((self.file_of(segment)?, range)))
     }
 }
 

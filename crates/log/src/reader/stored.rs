@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -5,6 +6,7 @@ use leftfold_io::{Disk, File, OpenMode, read_exact_at};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::block::BlockKey;
 use super::table::{CompressedBlocks, Table};
 use crate::buffers::Buffers;
 use crate::compression::{decompress, has_content_length};
@@ -13,12 +15,14 @@ use crate::format::{SegmentFooter, SegmentHeader, crc_of};
 use crate::options::LogOptions;
 use crate::segment::{Body, Segment};
 
+/// Shorter reads are made without a look at the length of the file.
+const UNCHECKED_LENGTH: u64 = 1 << 20;
+
 /// Reads the content of segments. It knows none by itself: its callers name them.
 pub(crate) struct SegmentReader {
     disk: Arc<dyn Disk>,
     store_id: [u8; 16],
-    /// Blocks by segment, generation and number.
-    pub(super) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
+    pub(super) blocks: Cache<BlockKey, Bytes, ByLength>,
     tables: Cache<(u64, u32), Arc<Table>, ByLength>,
     files: Cache<(u64, u32), Arc<dyn File>>,
     buffers: Buffers,
@@ -27,8 +31,8 @@ pub(crate) struct SegmentReader {
 #[derive(Clone)]
 pub(crate) struct ByLength;
 
-impl Weighter<(u64, u32, u32), Bytes> for ByLength {
-    fn weight(&self, _: &(u64, u32, u32), bytes: &Bytes) -> u64 {
+impl Weighter<BlockKey, Bytes> for ByLength {
+    fn weight(&self, _: &BlockKey, bytes: &Bytes) -> u64 {
         bytes.len() as u64
     }
 }
@@ -43,7 +47,7 @@ impl SegmentReader {
     pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], options: &LogOptions) -> Self {
         let cache = options.cache_bytes;
         SegmentReader {
-            blocks: Cache::with_weighter((cache >> 14) as usize, cache, ByLength),
+            blocks: Cache::with_weighter((cache >> 13) as usize, cache, ByLength),
             tables: Cache::with_weighter(64, cache / 4, ByLength),
             files: Cache::new(options.open_files),
             buffers: Buffers::default(),
@@ -81,12 +85,18 @@ impl SegmentReader {
     fn read_stored(&self, segment: &Segment, from: u64, to: u64) -> Result<Bytes, ReadError> {
         let file = self.file_of(segment)?;
         let failed = |error| ReadError::io(&segment.name(), error);
-        // A table may be damaged: its lengths are checked before memory is allocated.
-        if to > file.len().map_err(failed)? || to < from {
-            return Err(damaged(segment, from, "the file is cut short"));
+        let cut_short = || damaged(segment, from, "the file is cut short");
+        let Some(length) = to.checked_sub(from) else { return Err(cut_short()) };
+        // A table may be damaged: a great length is checked before memory is allocated.
+        if length > UNCHECKED_LENGTH && to > file.len().map_err(failed)? {
+            return Err(cut_short());
         }
-        let length = (to - from) as usize;
-        self.buffers.filled(length, |bytes| read_exact_at(&*file, bytes, from).map_err(failed))
+        self.buffers.filled(length as usize, |bytes| {
+            read_exact_at(&*file, bytes, from).map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => cut_short(),
+                _ => failed(error),
+            })
+        })
     }
 
     pub(crate) fn header_of(&self, segment: &Segment) -> Result<SegmentHeader, ReadError> {

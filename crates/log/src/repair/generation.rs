@@ -90,7 +90,7 @@ impl Repair {
             commit_max: blocks.commit_max,
             generation,
         };
-        let footer = SegmentFooter::encode(totals, &blocks.entries, None);
+        let footer = SegmentFooter::encode(totals, &blocks.sealed(), None);
         let numbers = [old.id, old.first];
         let header = SegmentHeader::of_generation(generation, store_id, numbers, salvaged.floor);
         let repaired = if index == IndexOf::Before { REPAIRED } else { 0 };

@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 use super::{DenialSignal, ShutdownSignal, append, begin, closing, prepare, status};
 use crate::access::{AppendPermit, Caller};
 use crate::limits::Reservation;
-use crate::net::WorkItem;
+use crate::net::{ThreadChoice, WorkItem};
 use crate::state::{State, SubscriptionProgress};
 
 /// Appends of one call that are in flight at the same time.
@@ -59,7 +59,7 @@ impl Appends {
             closing,
             in_flight: FuturesUnordered::new(),
             bytes: 0,
-            pace: ThreadChoice::new(),
+            pace: ThreadChoice::new(SLOW_WRITE),
             ended: false,
             refusal: None,
             _begun: begun,
@@ -135,75 +135,11 @@ impl Appends {
     }
 }
 
-/// Decides which thread writes an append. To wake the writer thread, and be woken by it, takes tens of
-/// microseconds each, as the fsync of a quick disk does. So a client that waits for each answer is
-/// served faster by its connection's thread.
-struct ThreadChoice {
-    /// Appends in a row that came when the thread had no other work; negative while the thread must
-    /// not be blocked.
-    alone: i32,
-    /// When this thread began to write.
-    began: Option<Instant>,
-}
-
-impl ThreadChoice {
-    /// Appends in a row after which the client counts as one that waits for each answer.
-    const APPENDS_ALONE: i32 = 8;
-    /// After a write that takes longer, the thread does not write for a while.
-    const SLOW: Duration = Duration::from_micros(500);
-    /// That while, in appends.
-    const AFTER_SLOW: i32 = 256;
-
-    fn new() -> Self {
-        ThreadChoice { alone: 0, began: None }
-    }
-
-    /// Returns whether this thread is to write the next append.
-    fn take(&mut self, is_only: bool, now: Instant) -> bool {
-        let here = is_only && self.alone >= Self::APPENDS_ALONE;
-        self.alone = match is_only {
-            true => (self.alone + 1).min(Self::APPENDS_ALONE),
-            false => self.alone.min(0),
-        };
-        self.began = here.then_some(now);
-        here
-    }
-
-    fn answered(&mut self, now: Instant) {
-        if self.began.take().is_some_and(|began| now - began > Self::SLOW) {
-            self.alone = -Self::AFTER_SLOW;
-        }
-    }
-}
+/// After a write that takes longer, a connection's thread does not write for a while.
+const SLOW_WRITE: Duration = Duration::from_micros(500);
 
 /// Returns the answer to an append that does not reach the store.
 fn refusal(number: u64, status: &Status) -> v1::NumberedAnswer {
     let is = from_status(status).map(v1::numbered_answer::Is::Problem);
     v1::NumberedAnswer { number, is }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_thread_writes_for_a_client_that_waits_for_each_answer() {
-        let (mut pace, now) = (ThreadChoice::new(), Instant::now());
-        let first = (0..20).position(|_| pace.take(true, now));
-        assert_eq!(first, Some(ThreadChoice::APPENDS_ALONE as usize));
-        assert!(!pace.take(false, now));
-        let next = (0..20).position(|_| pace.take(true, now));
-        assert_eq!(next, Some(ThreadChoice::APPENDS_ALONE as usize));
-    }
-
-    #[test]
-    fn a_slow_disk_does_not_block_the_thread_again_soon() {
-        let (mut pace, now) = (ThreadChoice::new(), Instant::now());
-        while !pace.take(true, now) {}
-        pace.answered(now + ThreadChoice::SLOW);
-        assert!(pace.take(true, now));
-        pace.answered(now + 2 * ThreadChoice::SLOW);
-        let next = (0..1_000).position(|_| pace.take(true, now));
-        assert_eq!(next, Some((ThreadChoice::AFTER_SLOW + ThreadChoice::APPENDS_ALONE) as usize));
-    }
 }

@@ -3,6 +3,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{Client, Lease};
+use crate::net::ReadTurn;
 use crate::state::State;
 
 /// Bytes that an event of a page takes besides its own: what describes it, and the names of its fields in JSON.
@@ -117,7 +118,11 @@ impl State {
         let turn = timeout(self.config.wait_time, turn).await;
         // The semaphore is never closed.
         let _turn = turn.map_err(|_| PageError::Full)?.map_err(|_| PageError::Full)?;
-        Ok(make(self.store.read(read.clone()).await?))
+        let page = match ReadTurn::begin() {
+            Some(_here) => self.store.read_here(read.clone()).await?,
+            None => self.store.read(read.clone()).await?,
+        };
+        Ok(make(page))
     }
 }
 

@@ -11,6 +11,7 @@ mod protocol;
 mod shutdown;
 mod stall;
 mod stream;
+mod thread_choice;
 mod threads;
 mod tls;
 
@@ -20,7 +21,8 @@ pub(crate) use listener::{Listener, UnixSocket};
 pub(crate) use protocol::{Connection, Protocol};
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stream::ByteStream;
-pub(crate) use threads::{Threads, WorkItem};
+pub(crate) use thread_choice::ThreadChoice;
+pub(crate) use threads::{ReadTurn, Threads, WorkItem};
 pub(crate) use tls::Certificate;
 pub use tls::TlsError;
 

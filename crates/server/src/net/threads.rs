@@ -1,21 +1,29 @@
 //! The threads that connections live on. A connection stays on one of them with all of its requests:
 //! the tasks that it wakes are there already, and no processor is woken for them.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leftfold_wire::Traffic;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::ThreadChoice;
+
 thread_local! {
     /// The load of this thread, if it is one of these.
     static LOAD: OnceCell<Arc<Load>> = const { OnceCell::new() };
+
+    /// Whether this thread reads files itself.
+    static READS: RefCell<ThreadChoice> = const { RefCell::new(ThreadChoice::new(SLOW_READ)) };
 }
+
+/// After a read that takes longer, a connection's thread does not read files for a while.
+const SLOW_READ: Duration = Duration::from_millis(2);
 
 /// How much work a thread has.
 #[derive(Default)]
@@ -54,6 +62,28 @@ impl Drop for WorkItem {
         if let Some(load) = &self.load {
             load.work.end();
         }
+    }
+}
+
+/// A read of the only request of its thread's only connection: no other client waits while the thread is blocked by
+/// a disk.
+pub(crate) struct ReadTurn;
+
+impl ReadTurn {
+    /// Returns the turn of a read that is to read files on this thread.
+    pub(crate) fn begin() -> Option<Self> {
+        let is_only = LOAD.with(|load| {
+            load.get().is_some_and(|load| {
+                load.work.in_progress() == 1 && load.connections.load(Ordering::Relaxed) == 1
+            })
+        });
+        READS.with_borrow_mut(|reads| reads.take(is_only, Instant::now())).then_some(ReadTurn)
+    }
+}
+
+impl Drop for ReadTurn {
+    fn drop(&mut self) {
+        READS.with_borrow_mut(|reads| reads.answered(Instant::now()));
     }
 }
 

@@ -23,10 +23,17 @@ impl Candidates {
             Candidates::Postings(events) => events.next(),
         }
     }
+
+    /// Says how many events are wanted, which are then read from files in parallel.
+    pub(crate) fn expect(&mut self, wanted: usize) {
+        if let Candidates::Postings(events) = self {
+            events.wanted = Some(wanted);
+        }
+    }
 }
 
-/// Reads the events of postings. After the first read of a file, the next blocks are announced to the
-/// disk, so that it reads them in parallel.
+/// Reads the events of postings. If files are needed, the next blocks are announced to the disk before the
+/// first of them is read, so that it reads them in parallel.
 pub(crate) struct PostingEvents {
     matches: Matches,
     fetcher: Fetcher,
@@ -37,14 +44,30 @@ pub(crate) struct PostingEvents {
     blocks: usize,
     /// Whether the matches have ended.
     ended: bool,
+    /// Whether a file was needed.
+    reads_files: bool,
+    /// How many events are still wanted, if that is known.
+    wanted: Option<usize>,
 }
 
 impl PostingEvents {
     /// The most positions that are read ahead.
-    const MAX_AHEAD: usize = 64;
+    const MAX_AHEAD: usize = 128;
+
+    /// The most blocks that are announced: with more in parallel, disks did not read faster.
+    const MAX_BLOCKS: usize = 32;
 
     fn new(matches: Matches, fetcher: Fetcher, cached: EventCacheView) -> Self {
-        PostingEvents { matches, fetcher, cached, ahead: VecDeque::new(), blocks: 0, ended: false }
+        PostingEvents {
+            matches,
+            fetcher,
+            cached,
+            ahead: VecDeque::new(),
+            blocks: 0,
+            ended: false,
+            reads_files: false,
+            wanted: None,
+        }
     }
 
     fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
@@ -54,18 +77,42 @@ impl PostingEvents {
                 Some(position?)
             }
             None if self.ended => None,
-            None => self.matches.next()?,
+            None => self.next_match()?,
         };
         let Some(position) = position else { return Ok(None) };
-        self.read_ahead();
+        // If events are left out, more are wanted than was said; how many is then unknown.
+        self.wanted = self.wanted.and_then(|wanted| wanted.checked_sub(1));
+        if self.reads_files && self.blocks <= self.most_blocks() / 2 {
+            self.read_ahead();
+            self.fetcher.begin_announced();
+        }
         fetch(position, &mut self.fetcher, &self.cached).map(Some)
     }
 
-    fn read_ahead(&mut self) {
-        while self.blocks < self.fetcher.ahead()
-            && self.ahead.len() < Self::MAX_AHEAD
-            && !self.ended
+    /// Returns the next match. If a file is needed for it, that is announced with those that follow.
+    fn next_match(&mut self) -> Result<Option<u64>, IndexError> {
+        let position = self.matches.next()?;
+        if let Some(position) = position
+            && !self.fetcher.is_beside(position)
+            && !self.cached.contains(position)
+            && !self.fetcher.holds(position)
         {
+            self.reads_files = true;
+            self.fetcher.announce(position);
+        }
+        Ok(position)
+    }
+
+    /// Returns the most blocks that are announced: if it is unknown how many events are wanted, twice as
+    /// many with each block that was read from a file.
+    fn most_blocks(&self) -> usize {
+        let doubled = 2_usize << self.fetcher.misses().min(Self::MAX_BLOCKS.ilog2());
+        if self.wanted.is_some() { Self::MAX_BLOCKS } else { doubled.min(Self::MAX_BLOCKS) }
+    }
+
+    fn read_ahead(&mut self) {
+        let most = self.wanted.unwrap_or(Self::MAX_AHEAD).min(Self::MAX_AHEAD);
+        while self.blocks < self.most_blocks() && self.ahead.len() < most && !self.ended {
             match self.matches.next() {
                 Ok(Some(position)) => {
                     let is_new = !self.fetcher.is_announced(position)

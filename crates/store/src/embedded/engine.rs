@@ -5,8 +5,8 @@ use std::path::Path;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Copies, CopySink, Engine, Failure, Invalid, Meters, Progress, Query, ReadError, ScavengeReport,
-    Stat, VerifySummary,
+    Copies, CopySink, Engine, Failure, Invalid, Meters, Page, Progress, Query, Read, ReadError,
+    ScavengeReport, Stat, VerifySummary,
 };
 
 use super::Embedded;
@@ -14,6 +14,10 @@ use super::Embedded;
 impl Engine for Embedded {
     fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(Embedded::append_here(self, append))
+    }
+
+    fn read_here(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(Embedded::read_here(self, read))
     }
 
     fn append_system(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {

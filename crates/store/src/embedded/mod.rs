@@ -254,6 +254,18 @@ impl Embedded {
         self.pool.run(move || work(&core)).await.unwrap_or_else(|| Err(closed().into()))
     }
 
+    /// Reads as [`read`](leftfold_api::EventStore::read) does, for a task that has its thread to itself: a short
+    /// page is read from files on that thread, which is blocked meanwhile. That saves two thread switches.
+    pub async fn read_here(&self, read: Read) -> Result<Page, ReadError> {
+        if let Some(cursor) = &read.at_least {
+            self.core.wait_for_cursor(cursor).await?;
+        }
+        match self.core.read_short(&read)? {
+            Some(page) => Ok(page),
+            None => self.read_on_pool(read).await,
+        }
+    }
+
     /// Appends as [`append`](leftfold_api::EventStore::append) does, for a task that has its thread to
     /// itself: if no other thread is writing, this one writes, syncs and is blocked meanwhile. That
     /// saves two thread switches.

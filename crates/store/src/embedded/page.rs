@@ -63,8 +63,11 @@ impl PageRead {
             Direction::Forward => Order::Ascending,
             Direction::Backward => Order::Descending,
         };
-        let candidates = core.candidates(&plan, &expanded, range, order)?;
+        let mut candidates = core.candidates(&plan, &expanded, range, order)?;
         let limit = read.limit.min(core.limits.page_events);
+        if plan.exact {
+            candidates.expect(limit);
+        }
         // A scan usually fills its page.
         let expected = if plan.postings.is_none() { limit } else { 0 };
         Ok(PageStart::Reading(Box::new(PageRead {

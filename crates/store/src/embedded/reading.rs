@@ -20,24 +20,25 @@ impl Core {
     /// Reads a short page from memory, or returns `None` if a file is needed or the page is long. Passing
     /// such a read to another thread would take longer.
     pub(crate) fn read_from_memory(&self, read: &Read) -> Option<Page> {
-        /// The most events of a short page, which takes a few tens of microseconds.
-        const MAX_EVENTS: usize = 256;
-        let (field, text) = read.query.one_key()?;
-        let short = Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() };
-        let page = leftfold_io::from_memory(|| {
-            if read.limit > MAX_EVENTS && read.from == Start::Outermost {
-                let key = self.keys.of(field, text);
-                let count = self.index.set.load().count(&key, self.log.head().position)?;
-                if count > MAX_EVENTS as u64 {
-                    return Ok(None);
-                }
-            }
-            self.read(&short).map(Some)
-        });
         // An error is reported by the read with files.
-        let page = page?.ok()??;
+        leftfold_io::from_memory(|| self.read_short(read))?.ok()?
+    }
+
+    /// Reads a short page, or returns `None` if the page is long.
+    pub(crate) fn read_short(&self, read: &Read) -> Result<Option<Page>, ReadError> {
+        /// The most events of a short page, which takes a few tens of microseconds from memory.
+        const MAX_EVENTS: usize = 256;
+        let Some((field, text)) = read.query.one_key() else { return Ok(None) };
+        if read.limit > MAX_EVENTS && read.from == Start::Outermost {
+            let key = self.keys.of(field, text);
+            let count = self.index.set.load().count(&key, self.log.head().position)?;
+            if count > MAX_EVENTS as u64 {
+                return Ok(None);
+            }
+        }
+        let page = self.read(&Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() })?;
         let is_cut = page.more && page.events.len() == MAX_EVENTS && read.limit > MAX_EVENTS;
-        (!is_cut).then_some(page)
+        Ok((!is_cut).then_some(page))
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
