@@ -1,4 +1,6 @@
+use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -175,7 +177,8 @@ impl Disk for FakeDisk {
             (_, Some(node)) => node,
             (_, None) => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok(Arc::new(FakeFile { name: name.to_owned(), node, disk: self.inner.clone() }))
+        let (name, disk, announced) = (name.to_owned(), self.inner.clone(), Mutex::default());
+        Ok(Arc::new(FakeFile { name, node, disk, announced }))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -238,13 +241,22 @@ fn status_of(node: &Node) -> FileStatus {
     FileStatus { id: (0, Arc::as_ptr(node).addr() as u64), permissions: 0o600 }
 }
 
+/// The announced ranges of a file that are known.
+const MOST_ANNOUNCED: usize = 64;
+
 struct FakeFile {
     name: String,
     node: Node,
     disk: Arc<Inner>,
+    /// The last ranges that were announced.
+    announced: Mutex<VecDeque<Range<u64>>>,
 }
 
 impl FakeFile {
+    fn is_announced(&self, from: u64, to: u64) -> bool {
+        self.announced.lock().iter().any(|range| range.start <= from && to <= range.end)
+    }
+
     fn write(&self, size_after: u64, write: impl FnOnce(&mut Content)) -> io::Result<()> {
         let outcome = self.disk.faults.start_write(size_after)?;
         write(&mut self.node.lock());
@@ -267,6 +279,9 @@ impl File for FakeFile {
             self.disk.read_gate.pass();
         }
         self.disk.faults.start_read(buf.len())?;
+        if self.is_announced(offset, offset + buf.len() as u64) {
+            self.disk.faults.count_announced_read();
+        }
         let content = self.node.lock();
         let rest = content.visible().get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
@@ -274,8 +289,11 @@ impl File for FakeFile {
         Ok(n)
     }
 
-    fn prefetch(&self, _offset: u64, _len: u64) {
+    fn prefetch(&self, offset: u64, len: u64) {
         self.disk.faults.count_prefetch();
+        let mut announced = self.announced.lock();
+        announced.truncate(MOST_ANNOUNCED - 1);
+        announced.push_front(offset..offset + len);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -11,6 +11,8 @@ pub struct Counts {
     pub bytes_read: u64,
     /// Prefetches of a file.
     pub announced: u64,
+    /// Reads of what was announced.
+    pub announced_reads: u64,
     /// Writes to a file.
     pub writes: u64,
     /// Syncs of a file.
@@ -140,6 +142,10 @@ impl Faults {
 
     pub(super) fn count_prefetch(&self) {
         self.state.lock().counts.announced += 1;
+    }
+
+    pub(super) fn count_announced_read(&self) {
+        self.state.lock().counts.announced_reads += 1;
     }
 
     pub(super) fn start_change(&self) -> io::Result<Outcome> {
