@@ -96,3 +96,30 @@ impl Blocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_of_a_sealed_segment_are_joined_from_those_before() {
+        let mut blocks = Blocks::default();
+        for n in 0..100 {
+            // Each record is as long as a block.
+            let (position, offset) = (n + 1, n * OPEN_BLOCK_BYTES);
+            blocks.note(position, offset, position as i64, 100 - n as i64);
+        }
+        assert_eq!(blocks.entries.len(), 100);
+        let sealed = blocks.sealed();
+        assert_eq!(sealed.len(), 25);
+        for (n, block) in (0..).zip(&sealed) {
+            let first = 4 * n + 1;
+            assert_eq!(block.first_position.get(), first);
+            assert_eq!(block.offset.get(), n * BLOCK_BYTES);
+            let commits = (block.commit_min.get(), block.commit_max.get());
+            assert_eq!(commits, (first as i64, first as i64 + 3));
+            let times = (block.time_min.get(), block.time_max.get());
+            assert_eq!(times, (101 - first as i64 - 3, 101 - first as i64));
+        }
+    }
+}

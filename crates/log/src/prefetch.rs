@@ -43,3 +43,33 @@ impl Prefetches {
 fn are_near(one: &Range<u64>, other: &Range<u64>) -> bool {
     other.start <= one.end.saturating_add(GAP) && one.start <= other.end.saturating_add(GAP)
 }
+
+#[cfg(test)]
+mod tests {
+    use leftfold_io::fake::FakeDisk;
+    use leftfold_io::{Disk, OpenMode};
+
+    use super::*;
+
+    #[test]
+    fn near_ranges_of_a_file_are_one_read_and_a_single_range_is_left_to_its_reader() {
+        let disk = FakeDisk::new();
+        let [one, other] = ["a", "b"].map(|name| disk.open(name, OpenMode::Create).unwrap());
+        let mut prefetches = Prefetches::default();
+        let mut announced = |ranges: &[(&Arc<dyn File>, Range<u64>)]| {
+            let before = disk.counts().announced;
+            for (file, range) in ranges {
+                prefetches.add((*file).clone(), range.clone());
+            }
+            prefetches.begin();
+            disk.counts().announced - before
+        };
+        assert_eq!(announced(&[(&one, 0..10)]), 0);
+        assert_eq!(announced(&[(&one, 0..10), (&one, 10..20), (&one, 20 + GAP..30 + GAP)]), 1);
+        // A reader that goes backward.
+        assert_eq!(announced(&[(&one, 3 * GAP..4 * GAP), (&one, 10..2 * GAP)]), 1);
+        assert_eq!(announced(&[(&one, 0..10), (&one, 11 + GAP..20 + GAP)]), 2);
+        assert_eq!(announced(&[(&one, 0..10), (&other, 10..20)]), 2);
+        assert_eq!(announced(&[]), 0);
+    }
+}

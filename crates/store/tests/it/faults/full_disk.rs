@@ -13,7 +13,7 @@ fn small_appends_fit_though_the_zeros_of_a_segment_do_not() {
     options.log.segment_bytes = 16 << 10;
     assert_eq!(options.log.preallocate, 4 << 20);
     let (store, mut writer) = manual(&disk, options).unwrap();
-    disk.set_capacity(Some(disk.used() + (200 << 10)));
+    disk.set_capacity(Some(disk.used() + (240 << 10)));
     // Some of the space is for the manifest and for index files.
     for n in 0..300 {
         drive(&mut writer, store.append(append("a-1", Expected::Any, n))).unwrap();

@@ -335,6 +335,18 @@ fn a_short_read_from_memory_waits_for_no_thread() {
         assert_eq!(hot.more, cold.more);
         files.open();
     }
+    // A caller that has its thread to itself reads a short page there, and a long one elsewhere.
+    let here = |stream: &str, limit| {
+        Box::pin(store.read_here(Read::forward(Query::stream(stream)).limit(limit)))
+    };
+    let before = disk.counts().reads;
+    let Poll::Ready(Ok(page)) = poll(&mut here("b-5", 100)) else {
+        panic!("the caller's thread reads the files")
+    };
+    assert!(page.events.len() == 43 && disk.counts().reads > before);
+    files.shut();
+    assert!(poll(&mut here("a-1", 1_000)).is_pending());
+    files.open();
     let whole = pollster::block_on(read("a-1", 1_000)).unwrap();
     assert_eq!((whole.events.len(), whole.more), (300, false));
     let again = pollster::block_on(read("a-1", 1_000)).unwrap();
