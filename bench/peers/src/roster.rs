@@ -168,11 +168,15 @@ impl Name {
     /// Describes its settings and its client.
     pub(crate) fn settings(self) -> String {
         match self {
-            Name::Leftfold => "default options, in the process that measures; a single caller's calls run on its thread (`Embedded::blocking`)".to_owned(),
+            Name::Leftfold => {
+                "default options, in the process that measures; a single caller's calls run on its \
+                 own thread (`Embedded::blocking`)"
+                    .to_owned()
+            }
             Name::LeftfoldServer => {
-                "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its \
-                Rust client over native gRPC, up to 8 connections, appends pipelined; a single caller's calls run on its own \
-                thread"
+                "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its Rust client over \
+                 native gRPC, up to 8 connections, appends pipelined, replays by streamed pages; a \
+                 single caller's calls run on its own thread"
                     .to_owned()
             }
             Name::Bare => format!(

@@ -49,7 +49,8 @@ impl Log {
     /// Returns a reader of records by position.
     pub fn fetcher(&self) -> Fetcher {
         let (log, announced) = (self.clone(), 0..0);
-        Fetcher { log, current: None, misses: 0, announced, prefetches: Prefetches::default() }
+        let prefetches = Prefetches::default();
+        Fetcher { log, current: None, is_kept: false, misses: 0, announced, prefetches }
     }
 }
 
@@ -57,6 +58,8 @@ impl Log {
 pub struct Fetcher {
     log: Log,
     current: Option<(Block, Walk)>,
+    /// Whether the current block is in the cache, or must not be.
+    is_kept: bool,
     /// Blocks that had to be read from files.
     misses: u32,
     /// The positions of the block that was announced last, as far as they are known.
@@ -116,12 +119,15 @@ impl Fetcher {
         self.log.reader().block_with(&segments, position).ok().flatten()
     }
 
-    /// Whether a position is a few records after the one that was fetched last.
+    /// Whether a position is a few records after the one that was fetched last, in the same block.
     pub fn is_beside(&self, position: u64) -> bool {
         /// Stepping over this many records costs about as much as finding another block.
         const A_FEW: u64 = 8;
-        let next = self.current.as_ref().map(|(_, walk)| walk.position());
-        next.is_some_and(|next| (next..next + A_FEW).contains(&position))
+        self.current.as_ref().is_some_and(|(block, walk)| {
+            let next = walk.position();
+            (next..next + A_FEW).contains(&position)
+                && block.next_position.is_none_or(|behind| position < behind)
+        })
     }
 
     /// Whether the records from one position to another were written by one append.
@@ -144,17 +150,26 @@ impl Fetcher {
             && let Some(record) = block.next_record(walk, position)?
             && record.position == position
         {
+            if !std::mem::replace(&mut self.is_kept, true) {
+                self.log.reader().keep(block, walk);
+            }
             return Ok(Some(record));
         }
         self.current = None;
         let reader = self.log.reader();
         let block = reader.block_with(&self.log.catalog().segments(), position)?;
         let Some(block) = block else { return Ok(None) };
+        self.is_kept = true;
         let mut walk = match reader.walk_in_memory(&block) {
             Some(walk) => walk,
             None => {
                 self.misses = self.misses.saturating_add(1);
-                reader.walk(&block)?
+                // Of a block that is not compressed, a single record is found as fast in the system's memory.
+                self.is_kept = reader.is_compressed(&block)?;
+                match self.is_kept {
+                    true => reader.walk(&block)?,
+                    false => reader.walk_once(&block)?,
+                }
             }
         };
         let record = block.next_record(&mut walk, position)?;

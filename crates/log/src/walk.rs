@@ -44,6 +44,11 @@ impl Walk {
         Walk { bytes, at: 0, offset, salt, position, commit_time, at_frame: false }
     }
 
+    /// All the bytes that it goes over.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The offset in the file of what comes next.
     pub(crate) fn offset(&self) -> u64 {
         self.offset + self.at as u64

@@ -46,7 +46,7 @@ pub(crate) struct Caller<S> {
 }
 
 /// A store as a caller uses it that has its thread to itself.
-trait Calls: EventStore + 'static {
+pub(crate) trait Calls: EventStore + 'static {
     fn append_alone(
         &self,
         append: Append,
@@ -57,10 +57,25 @@ trait Calls: EventStore + 'static {
     fn read_alone(&self, read: Read) -> impl Future<Output = Result<Page, ReadError>> + Send {
         self.read(read)
     }
+
+    /// Reads everything in the order of the log.
+    fn replay(&self, limit: u64) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 }
 
 /// A call of the client runs on the caller's thread if its runtime has no other.
-impl Calls for Client {}
+impl Calls for Client {
+    /// The next page comes while one is counted.
+    async fn replay(&self, limit: u64) -> anyhow::Result<ReadResult> {
+        let mut seen = ReadResult::default();
+        let mut pages = self.pages(Read::forward(Query::All)).await?;
+        while seen.events < limit
+            && let Some(page) = pages.next().await?
+        {
+            page.events.iter().for_each(|event| seen.add(event.data().len()));
+        }
+        Ok(seen)
+    }
+}
 
 impl Calls for Embedded {
     async fn append_alone(&self, append: Append) -> Result<Appended, AppendError> {
@@ -69,6 +84,18 @@ impl Calls for Embedded {
 
     async fn read_alone(&self, read: Read) -> Result<Page, ReadError> {
         self.blocking().read(read)
+    }
+
+    async fn replay(&self, limit: u64) -> anyhow::Result<ReadResult> {
+        let (mut seen, mut read) = (ReadResult::default(), Read::forward(Query::All));
+        loop {
+            let page = self.blocking().read(read)?;
+            page.events.iter().for_each(|event| seen.add(event.data().len()));
+            if !page.more || seen.events >= limit {
+                return Ok(seen);
+            }
+            read = Read::forward(Query::All).after(page.cursor);
+        }
     }
 }
 
@@ -166,13 +193,12 @@ impl<S: Calls> Caller<S> {
         })
     }
 
-    async fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<ReadResult> {
-        let mut seen = ReadResult::default();
-        let mut read = Read::forward(query.clone());
+    async fn read_all(&self, query: Query) -> anyhow::Result<ReadResult> {
+        let (mut seen, mut read) = (ReadResult::default(), Read::forward(query.clone()));
         loop {
             let page = self.read(read).await?;
             page.events.iter().for_each(|event| seen.add(event.data().len()));
-            if !page.more || seen.events >= limit {
+            if !page.more {
                 return Ok(seen);
             }
             read = Read::forward(query.clone()).after(page.cursor);
@@ -226,19 +252,19 @@ impl<S: Calls> Session for Caller<S> {
     }
 
     async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
-        self.read_all(Query::stream(stream), u64::MAX).await
+        self.read_all(Query::stream(stream)).await
     }
 
     async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
-        self.read_all(Query::category(category), u64::MAX).await
+        self.read_all(Query::category(category)).await
     }
 
     async fn query_tags(&mut self, owner: &str) -> anyhow::Result<ReadResult> {
-        self.read_all(Query::tag("owner", owner), u64::MAX).await
+        self.read_all(Query::tag("owner", owner)).await
     }
 
     async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
-        self.read_all(Query::All, limit).await
+        self.store.replay(limit).await
     }
 
     async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {

@@ -158,11 +158,27 @@ impl SegmentReader {
         if let Some(walk) = self.walk_in_memory(block) {
             return Ok(walk);
         }
+        let walk = self.walk_once(block)?;
+        self.keep(block, &walk);
+        Ok(walk)
+    }
+
+    /// Returns a walk over a block that is read from its file, and not kept in memory.
+    pub(crate) fn walk_once(&self, block: &Block) -> Result<Walk, ReadError> {
         let bytes = self.read(&block.segment, block.entry.offset.get(), block.end)?;
-        if block.complete && bytes.len() <= CACHED_BLOCK_LIMIT {
-            self.blocks.insert(block.key(), bytes.clone());
-        }
         Ok(walk_of(block, bytes))
+    }
+
+    /// Keeps a block in memory.
+    pub(crate) fn keep(&self, block: &Block, walk: &Walk) {
+        if block.complete && walk.bytes().len() <= CACHED_BLOCK_LIMIT {
+            self.blocks.insert(block.key(), walk.bytes().clone());
+        }
+    }
+
+    pub(crate) fn is_compressed(&self, block: &Block) -> Result<bool, ReadError> {
+        let is_open = block.segment.open_body().is_some();
+        Ok(!is_open && self.table(&block.segment)?.compressed.is_some())
     }
 
     pub(crate) fn walk_in_memory(&self, block: &Block) -> Option<Walk> {

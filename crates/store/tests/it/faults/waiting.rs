@@ -355,6 +355,38 @@ fn a_short_read_from_memory_waits_for_no_thread() {
     assert_eq!(nothing.code(), "limit_invalid");
 }
 
+/// Blocks begin anywhere in a stream, also with its last event.
+#[test]
+fn a_stream_that_was_read_is_in_memory_as_a_whole() {
+    for (compression, segment_bytes) in
+        [(Compression::Off, 1 << 20), (Compression::Off, 60_000), (Compression::Fast, 60_000)]
+    {
+        let disk = FakeDisk::new();
+        let mut options = Options { compression, ..small() };
+        options.log.segment_bytes = segment_bytes;
+        let store = open(&disk, options.clone()).unwrap();
+        for stream in 0..60 {
+            let append = (0..stream % 30 + 1).fold(Append::new(), |append, n| {
+                append.event(format!("a-{stream}"), NewEvent::new("T", vec![n; 300]))
+            });
+            store.blocking().append(append).unwrap();
+        }
+        store.settle().unwrap();
+        drop(store);
+        let store = open(&disk, options).unwrap();
+        for stream in 0..60 {
+            let read = Read::forward(Query::stream(format!("a-{stream}")));
+            let first = store.blocking().read(read.clone()).unwrap();
+            let before = disk.counts().reads;
+            let again = store.blocking().read(read).unwrap();
+            assert_eq!(again.events.len(), first.events.len());
+            // The block that is being written is never kept.
+            let reads = disk.counts().reads - before;
+            assert!(reads <= u64::from(stream == 59), "a-{stream}: {reads} reads");
+        }
+    }
+}
+
 #[test]
 fn blocks_of_scattered_events_are_announced_to_the_disk_before_they_are_read() {
     for (compression, segment_bytes) in
