@@ -8,16 +8,19 @@ use leftfold_io::File;
 /// Another read costs a disk about as much as this many more bytes of the same read.
 const GAP: u64 = 16 << 10;
 
+/// A range of a file.
+pub(crate) type FileRange = (Arc<dyn File>, Range<u64>);
+
 /// Ranges of files that will be read soon. Ranges beside each other become one.
 #[derive(Default)]
 pub(crate) struct Prefetches {
-    ranges: Vec<(Arc<dyn File>, Range<u64>)>,
+    ranges: Vec<FileRange>,
     /// How many were added to `ranges`.
     added: usize,
 }
 
 impl Prefetches {
-    pub(crate) fn add(&mut self, file: Arc<dyn File>, range: Range<u64>) {
+    pub(crate) fn add(&mut self, (file, range): FileRange) {
         self.added += 1;
         if let Some((last_file, last)) = self.ranges.last_mut()
             && Arc::ptr_eq(last_file, &file)
@@ -59,7 +62,7 @@ mod tests {
         let mut announced = |ranges: &[(&Arc<dyn File>, Range<u64>)]| {
             let before = disk.counts().announced;
             for (file, range) in ranges {
-                prefetches.add((*file).clone(), range.clone());
+                prefetches.add(((*file).clone(), range.clone()));
             }
             prefetches.begin();
             disk.counts().announced - before

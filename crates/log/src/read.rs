@@ -101,9 +101,9 @@ impl Fetcher {
         let reader = self.log.reader();
         if is_new
             && !reader.is_in_memory(&block)
-            && let Ok(Some((file, range))) = reader.stored(&block)
+            && let Ok(Some(range)) = reader.stored(&block)
         {
-            self.prefetches.add(file, range);
+            self.prefetches.add(range);
         }
         is_new
     }

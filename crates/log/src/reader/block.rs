@@ -1,13 +1,12 @@
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leftfold_io::File;
 
 use super::stored::SegmentReader;
 use crate::blocks::BLOCK_BYTES;
 use crate::error::ReadError;
 use crate::format::BlockEntry;
+use crate::prefetch::FileRange;
 use crate::segment::{Body, Segment};
 use crate::walk::{Record, Walk};
 
@@ -197,10 +196,7 @@ impl SegmentReader {
 
     /// Returns where a block is stored, or of an open segment where its neighbourhood is: what was written at
     /// the same time is often read at the same time.
-    pub(crate) fn stored(
-        &self,
-        block: &Block,
-    ) -> Result<Option<(Arc<dyn File>, Range<u64>)>, ReadError> {
+    pub(crate) fn stored(&self, block: &Block) -> Result<Option<FileRange>, ReadError> {
         let (segment, offset) = (&block.segment, block.entry.offset.get());
         let end = block.end.max(offset);
         let range = if segment.open_body().is_some() {
