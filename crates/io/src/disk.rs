@@ -72,7 +72,8 @@ pub trait Lock: Send + Sync {
 pub trait File: Send + Sync {
     /// Reads at an offset; returns fewer bytes than requested only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Advises the system to start reading `len` bytes at `offset`, and returns at once.
+    /// Advises the system to start reading `len` bytes at `offset`, and returns at once; does nothing inside
+    /// [`from_memory`](crate::from_memory).
     fn prefetch(&self, offset: u64, len: u64) {
         _ = (offset, len);
     }

@@ -35,6 +35,11 @@ pub fn from_memory<T>(work: impl FnOnce() -> T) -> Option<T> {
     read_no_file.then_some(result)
 }
 
+/// Whether this thread may read files now.
+pub(crate) fn may_read() -> bool {
+    ACCESS.get() == FileAccess::Allowed
+}
+
 /// Fails if this thread may not read files now; called before each read.
 pub(crate) fn check_read_allowed() -> io::Result<()> {
     match ACCESS.get() {
@@ -53,6 +58,8 @@ mod tests {
     #[test]
     fn work_that_tries_to_read_a_file_yields_nothing() {
         assert_eq!(from_memory(|| 1), Some(1));
+        assert!(may_read());
+        assert_eq!(from_memory(may_read), Some(false));
         // The attempt counts even if the work ignores the error.
         assert_eq!(from_memory(|| check_read_allowed().is_ok()), None);
         assert!(check_read_allowed().is_ok());

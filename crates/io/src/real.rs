@@ -190,8 +190,14 @@ impl File for RealFile {
     fn prefetch(&self, offset: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
 
+        use crate::memory::may_read;
+
         // A length of 0 would mean the rest of the file.
         let Some(len) = NonZero::new(len) else { return };
+        // A disk that has many requests already makes a further one wait.
+        if !may_read() {
+            return;
+        }
         // Advice only: if it fails, the later read takes longer.
         _ = fadvise(&self.0, offset, Some(len), Advice::WillNeed);
     }

@@ -11,6 +11,7 @@ use super::lock::Locks;
 use super::names::{Directory, NameChange, Names, Node};
 use super::random::SeededRandom;
 use crate::disk::{Disk, File, FileStatus, Lock, OpenMode};
+use crate::memory::may_read;
 
 /// The effect of a power cut on unsynced changes.
 #[derive(Debug, Clone, Copy)]
@@ -290,6 +291,9 @@ impl File for FakeFile {
     }
 
     fn prefetch(&self, offset: u64, len: u64) {
+        if !may_read() {
+            return;
+        }
         self.disk.faults.count_prefetch();
         let mut announced = self.announced.lock();
         announced.truncate(MOST_ANNOUNCED - 1);
