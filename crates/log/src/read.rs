@@ -119,15 +119,12 @@ impl Fetcher {
         self.log.reader().block_with(&segments, position).ok().flatten()
     }
 
-    /// Whether a position is a few records after the one that was fetched last, in the same block.
+    /// Whether a position is a few records after the one that was fetched last, and its block in memory.
     pub fn is_beside(&self, position: u64) -> bool {
         /// Stepping over this many records costs about as much as finding another block.
         const A_FEW: u64 = 8;
-        self.current.as_ref().is_some_and(|(block, walk)| {
-            let next = walk.position();
-            (next..next + A_FEW).contains(&position)
-                && block.next_position.is_none_or(|behind| position < behind)
-        })
+        let next = self.current.as_ref().map(|(_, walk)| walk.position());
+        next.is_some_and(|next| (next..next + A_FEW).contains(&position)) && self.holds(position)
     }
 
     /// Whether the records from one position to another were written by one append.

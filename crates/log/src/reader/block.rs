@@ -46,10 +46,13 @@ impl Block {
         })
     }
 
-    /// Whether a position lies in it, as far as that is known.
+    /// Whether a position lies in it.
     pub(crate) fn holds(&self, position: u64) -> bool {
-        self.entry.first_position.get() <= position
-            && self.next_position.is_some_and(|next| position < next)
+        let is_before_end = match self.next_position {
+            Some(next) => position < next,
+            None => position <= self.segment.last_position(),
+        };
+        self.entry.first_position.get() <= position && is_before_end
     }
 
     /// Its key in the cache. When its segment is sealed it is joined with others, and has another one.
