@@ -58,7 +58,7 @@ impl Log {
 pub struct Fetcher {
     log: Log,
     current: Option<(Block, Walk)>,
-    /// Whether the current block is in the cache, or must not be.
+    /// Whether the current block is in the cache, or was offered to it: one that is too long, or grows, stays out.
     is_kept: bool,
     /// Blocks that had to be read from files.
     misses: u32,

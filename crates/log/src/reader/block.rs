@@ -203,7 +203,8 @@ impl SegmentReader {
         let (segment, offset) = (&block.segment, block.entry.offset.get());
         let end = block.end.max(offset);
         let range = if segment.open_body().is_some() {
-            offset - offset % BLOCK_BYTES..end.next_multiple_of(BLOCK_BYTES)
+            let end = end.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(end);
+            offset - offset % BLOCK_BYTES..end
         } else if let Some(compressed) = &self.table(segment)?.compressed {
             let Some(entry) = compressed.entries.get(block.index) else { return Ok(None) };
             let (at, length) = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
