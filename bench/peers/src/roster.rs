@@ -175,8 +175,8 @@ impl Name {
             }
             Name::LeftfoldServer => {
                 "`leftfold serve` with default settings, HTTP/2 on a Unix socket; its Rust client over \
-                 native gRPC, up to 8 connections, appends pipelined, replays by streamed pages; a \
-                 single caller's calls run on its own thread"
+                 native gRPC, up to 2 connections, its network on the callers' threads, appends \
+                 pipelined, replays by streamed pages"
                     .to_owned()
             }
             Name::Bare => format!(
@@ -204,7 +204,7 @@ impl Name {
             }
             Name::Umadb => format!(
                 "`--read-method mmap --page-cache-max-mb {CACHE_MB}`, else defaults; umadb-client \
-                 over loopback, up to 8 connections; a stream is a tag"
+                 over loopback, up to 2 connections; a stream is a tag"
             ),
             Name::UmadbCore => format!(
                 "read method mmap, page cache {CACHE_MB} MB; its own writer thread with group \
@@ -220,7 +220,7 @@ impl Name {
             }
             Name::Nats => "`jetstream { sync_interval: always }`, one file stream; \
                 Nats-Expected-Last-Subject-Sequence and Nats-Msg-Id on each message, atomic \
-                batches; reads by batched direct gets; up to 8 connections"
+                batches; reads by batched direct gets; up to 2 connections"
                 .to_owned(),
         }
     }

@@ -87,6 +87,10 @@ impl Drop for Server {
     }
 }
 
+/// The connections of a client that sends the requests of many callers over one. The fastest of 1, 2 and 8 or as fast as
+/// that, for each of these clients.
+pub(crate) const CONNECTIONS: usize = 2;
+
 /// A pool of connections that several sessions share, because more connections would not be faster.
 pub(crate) struct Shared<T> {
     most: usize,

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::process;
-use crate::server::{Server, Shared, free_port};
+use crate::server::{CONNECTIONS, Server, Shared, free_port};
 use crate::system::{DataSetEvent, Directories, Disk, Event, Mark, ReadResult, Session, System};
 use crate::work::Work;
 
@@ -30,9 +30,6 @@ pub(crate) struct LeftfoldServer {
     _socket: tempfile::TempDir,
     clients: Shared<Client>,
 }
-
-/// The number of connections that all appenders share.
-const CONNECTIONS: usize = 8;
 
 /// The environment variable with the path of the binary.
 const PROGRAM: &str = "LEFTFOLD_BINARY";
@@ -154,12 +151,10 @@ impl System for LeftfoldServer {
     }
 
     async fn session(&self) -> anyhow::Result<Caller<Client>> {
-        let mut client = Client::builder(self.url.clone());
+        // The network on the callers' threads, as with the other clients.
         let runtime = Handle::current();
         let is_alone = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        if is_alone {
-            client = client.on(runtime);
-        }
+        let client = Client::builder(self.url.clone()).on(runtime);
         let connect = async { Ok(client.connect().await?) };
         Ok(Caller { store: self.clients.get(connect).await?, is_alone, cursors: Vec::new() })
     }

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::get;
-use crate::server::{Server, Shared, free_port};
+use crate::server::{CONNECTIONS, Server, Shared, free_port};
 use crate::system::{
     DataSetEvent, Directories, Event, Mark, Purpose, ReadResult, Session, System, refused,
 };
@@ -25,8 +25,6 @@ const BATCH_NUMBER: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// The number of messages per request.
 const PAGE: usize = 1_000;
-/// The number of connections that all appenders share.
-const CONNECTIONS: usize = 8;
 
 /// The server, with its stream created.
 pub(crate) struct Nats {

@@ -21,7 +21,7 @@ use umadb_dcb::{
 
 use crate::get;
 use crate::process;
-use crate::server::{Server, Shared, free_port};
+use crate::server::{CONNECTIONS, Server, Shared, free_port};
 use crate::system::{DataSetEvent, Directories, Disk, Event, Mark, ReadResult, Session, System};
 use crate::work::Work;
 
@@ -33,8 +33,6 @@ const FILE: &str = "uma.db";
 const COMMIT: usize = 2_048;
 /// The number of events per request in a replay of the core, which returns each answer as a whole.
 const PAGE: u32 = 10_000;
-/// The number of HTTP/2 connections that all appenders share.
-const CONNECTIONS: usize = 8;
 
 /// Its server.
 pub(crate) struct UmaServer {
