@@ -139,13 +139,15 @@ fn fetch(
     // An event beside the last one is in memory, as fast as the cache.
     let beside = fetcher.is_beside(position);
     if !beside && let Some(event) = cached.get(position) {
+        // So that the next one is beside it, if its block is in memory.
+        fetcher.skip(position);
         return Ok(event);
     }
     match fetcher.get(position)? {
         // A scattered event must not keep its whole block in memory.
         Some(record) => {
             let event = decode_event(record)?.detached();
-            if !beside {
+            if !beside || fetcher.is_in_growing_block() {
                 cached.insert(&event);
             }
             Ok(event)

@@ -75,3 +75,38 @@ impl EventCacheView {
         self.cache.events.insert(event.position(), (self.epoch, event.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use leftfold_api::{Append, NewEvent, Query, Read};
+    use leftfold_io::SystemClock;
+    use leftfold_io::fake::{FakeDisk, SeededRandom};
+
+    use crate::{Embedded, Options};
+
+    /// Events that lie beside each other are read from their blocks, so a read that is repeated does not fill the cache
+    /// a little more each time.
+    #[test]
+    fn a_read_that_is_repeated_adds_no_events() {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
+        let disk = Arc::new(FakeDisk::new());
+        let store = Embedded::open_on(disk, clock, random, Options::default()).unwrap();
+        for n in 0..100 {
+            let append = (0..10).fold(Append::new(), |append, _| {
+                append.event(format!("a-{}", n % 10), NewEvent::new("T", vec![n; 300]))
+            });
+            store.blocking().append(append).unwrap();
+        }
+        let read = || {
+            let read = Read::forward(Query::category("a")).limit(1_000);
+            assert_eq!(store.blocking().read(read).unwrap().events.len(), 1_000);
+            store.core.events.events.len()
+        };
+        let _first = read();
+        let second = read();
+        assert!(second < 200, "{second}");
+        assert_eq!([read(), read(), read()], [second; 3]);
+    }
+}
