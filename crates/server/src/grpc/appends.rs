@@ -59,7 +59,7 @@ impl Appends {
             closing,
             in_flight: FuturesUnordered::new(),
             bytes: 0,
-            pace: ThreadChoice::new(SLOW_WRITE),
+            pace: ThreadChoice::new(SLOW_WRITE, PAUSE),
             ended: false,
             refusal: None,
             _begun: begun,
@@ -137,6 +137,8 @@ impl Appends {
 
 /// After a write that takes longer, a connection's thread does not write for a while.
 const SLOW_WRITE: Duration = Duration::from_micros(500);
+/// That while, in appends.
+const PAUSE: i32 = 256;
 
 /// Returns the answer to an append that does not reach the store.
 fn refusal(number: u64, status: &Status) -> v1::NumberedAnswer {

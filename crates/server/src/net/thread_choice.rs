@@ -11,16 +11,17 @@ pub(crate) struct ThreadChoice {
     began: Option<Instant>,
     /// After work that takes longer, the thread does none for a while.
     slow: Duration,
+    /// That while, in pieces of work.
+    pause: i32,
 }
 
 impl ThreadChoice {
     /// Pieces of work in a row after which the client counts as one that waits for each answer.
     const ALONE: i32 = 8;
-    /// The while after slow work, in pieces of work.
-    const AFTER_SLOW: i32 = 256;
 
-    pub(crate) const fn new(slow: Duration) -> Self {
-        ThreadChoice { alone: 0, began: None, slow }
+    /// Makes a choice that leaves this many pieces of work to other threads after one that took longer than this.
+    pub(crate) const fn new(slow: Duration, pause: i32) -> Self {
+        ThreadChoice { alone: 0, began: None, slow, pause }
     }
 
     /// Returns whether this thread is to do the next piece of work.
@@ -37,7 +38,7 @@ impl ThreadChoice {
     /// Notes that the work is done.
     pub(crate) fn answered(&mut self, now: Instant) {
         if self.began.take().is_some_and(|began| now - began > self.slow) {
-            self.alone = -Self::AFTER_SLOW;
+            self.alone = -self.pause;
         }
     }
 }
@@ -47,10 +48,11 @@ mod tests {
     use super::*;
 
     const SLOW: Duration = Duration::from_micros(500);
+    const PAUSE: i32 = 100;
 
     #[test]
     fn the_thread_works_for_a_client_that_waits_for_each_answer() {
-        let (mut choice, now) = (ThreadChoice::new(SLOW), Instant::now());
+        let (mut choice, now) = (ThreadChoice::new(SLOW, PAUSE), Instant::now());
         let first = (0..20).position(|_| choice.take(true, now));
         assert_eq!(first, Some(ThreadChoice::ALONE as usize));
         assert!(!choice.take(false, now));
@@ -60,12 +62,12 @@ mod tests {
 
     #[test]
     fn a_slow_disk_does_not_block_the_thread_again_soon() {
-        let (mut choice, now) = (ThreadChoice::new(SLOW), Instant::now());
+        let (mut choice, now) = (ThreadChoice::new(SLOW, PAUSE), Instant::now());
         while !choice.take(true, now) {}
         choice.answered(now + SLOW);
         assert!(choice.take(true, now));
         choice.answered(now + 2 * SLOW);
         let next = (0..1_000).position(|_| choice.take(true, now));
-        assert_eq!(next, Some((ThreadChoice::AFTER_SLOW + ThreadChoice::ALONE) as usize));
+        assert_eq!(next, Some((PAUSE + ThreadChoice::ALONE) as usize));
     }
 }

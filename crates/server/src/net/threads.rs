@@ -19,11 +19,13 @@ thread_local! {
     static LOAD: OnceCell<Arc<Load>> = const { OnceCell::new() };
 
     /// Whether this thread reads files itself.
-    static READS: RefCell<ThreadChoice> = const { RefCell::new(ThreadChoice::new(SLOW_READ)) };
+    static READS: RefCell<ThreadChoice> = const { RefCell::new(ThreadChoice::new(SLOW_READ, PAUSE)) };
 }
 
-/// After a read that takes longer, a connection's thread does not read files for a while.
-const SLOW_READ: Duration = Duration::from_millis(2);
+/// After a read that takes longer, as the first of a hard disk does, a connection's thread does not read files for a while.
+const SLOW_READ: Duration = Duration::from_millis(5);
+/// That while, in reads. It is short: nobody waits for the thread but who connects meanwhile.
+const PAUSE: i32 = 16;
 
 /// How much work a thread has.
 #[derive(Default)]

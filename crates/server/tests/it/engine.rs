@@ -27,6 +27,8 @@ pub(crate) struct HookedEngine {
     /// Run in each call of `stat`, before each file of `verify`, and before each piece of a copy, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     calls: AtomicUsize,
+    /// How many reads might block their thread.
+    reads_here: AtomicUsize,
     /// The levels of all reads but those of the server itself.
     levels: Mutex<Vec<ReadLevel>>,
     cluster: Option<FakeCluster>,
@@ -80,8 +82,15 @@ impl Cluster for FakeCluster {
 impl HookedEngine {
     pub(crate) fn new(store: Arc<Embedded>) -> Self {
         let (next_call, in_stat) = (Mutex::default(), Mutex::default());
-        let (calls, levels) = (AtomicUsize::new(0), Mutex::default());
-        HookedEngine { store, next_call, in_stat, calls, levels, cluster: None }
+        HookedEngine {
+            store,
+            next_call,
+            in_stat,
+            calls: AtomicUsize::new(0),
+            reads_here: AtomicUsize::new(0),
+            levels: Mutex::default(),
+            cluster: None,
+        }
     }
 
     /// Returns an engine that is a node of a cluster.
@@ -117,6 +126,11 @@ impl HookedEngine {
     /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many reads might block their thread so far.
+    pub(crate) fn reads_here(&self) -> usize {
+        self.reads_here.load(Ordering::Relaxed)
     }
 
     async fn wait_for_owner(&self) {
@@ -240,6 +254,11 @@ impl EventStore for HookedEngine {
 impl Engine for HookedEngine {
     fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move { self.hooked().await.append_here(append).await })
+    }
+
+    fn read_here(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        self.reads_here.fetch_add(1, Ordering::Relaxed);
+        Box::pin(EventStore::read(self, read))
     }
 
     fn append_system(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {

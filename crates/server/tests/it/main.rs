@@ -25,6 +25,7 @@ mod second_engine;
 mod secure;
 mod shares;
 mod support;
+mod threads;
 mod views;
 mod views_as_of;
 mod views_live;

@@ -1,3 +1,4 @@
+use super::reading::SHORT_PAGE;
 use super::{Embedded, LiveSubscription};
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
@@ -16,7 +17,7 @@ impl EventStore for Embedded {
         if let Some(cursor) = &read.at_least {
             self.core.wait_for_cursor(cursor).await?;
         }
-        if let Some(page) = self.core.read_from_memory(&read) {
+        if let Some(page) = self.core.read_from_memory(&read, SHORT_PAGE) {
             return Ok(page);
         }
         self.read_on_pool(read).await

@@ -65,12 +65,13 @@ use draft::{Author, Draft};
 use leftfold_api::names;
 use leftfold_api::{
     Append, AppendError, Appended, Conflict, Failure, IndexDefinition, Invalid, Meters, Page, Read,
-    ReadError, ScavengeReport, Stat,
+    ReadError, ScavengeReport, Start, Stat,
 };
 use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
 use leftfold_log::{Commit, FsyncCommit, Sequencer};
 use maintenance::Maintenance;
 use pool::Pool;
+use reading::SHORT_PAGE;
 
 /// An append that others overtake this often fails as `store_busy`.
 const MAX_ATTEMPTS: u32 = 64;
@@ -255,12 +256,23 @@ impl Embedded {
     }
 
     /// Reads as [`read`](leftfold_api::EventStore::read) does, for a task that has its thread to itself: a short
-    /// page is read from files on that thread, which is blocked meanwhile. That saves two thread switches.
+    /// page is read from files on that thread, which is blocked meanwhile, and a longer one from memory. That saves
+    /// two thread switches.
     pub async fn read_here(&self, read: Read) -> Result<Page, ReadError> {
+        /// The most events that are read from memory here: a few hundred microseconds.
+        const LONG_PAGE: usize = 1_024;
         if let Some(cursor) = &read.at_least {
             self.core.wait_for_cursor(cursor).await?;
         }
-        match self.core.read_short(&read)? {
+        // Otherwise the page may turn out to be longer after all, when it has been read.
+        let is_known = read.limit <= LONG_PAGE || read.from == Start::Outermost;
+        if is_known
+            && read.limit > SHORT_PAGE
+            && let Some(page) = self.core.read_from_memory(&read, LONG_PAGE)
+        {
+            return Ok(page);
+        }
+        match self.core.read_up_to(&read, SHORT_PAGE)? {
             Some(page) => Ok(page),
             None => self.read_on_pool(read).await,
         }

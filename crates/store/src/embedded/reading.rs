@@ -13,31 +13,32 @@ use leftfold_api::{
     Field, Invalid, Page, Point, Query, Read, ReadError, Start, StreamInfo, Streams, StreamsPage,
 };
 
+/// The most events of a short page, which takes a few tens of microseconds from memory.
+pub(super) const SHORT_PAGE: usize = 256;
+
 /// The position of an event that does not exist yet.
 const NOT_YET: u64 = u64::MAX - 1;
 
 impl Core {
-    /// Reads a short page from memory, or returns `None` if a file is needed or the page is long. Passing
-    /// such a read to another thread would take longer.
-    pub(crate) fn read_from_memory(&self, read: &Read) -> Option<Page> {
+    /// Reads a page of at most this many events from memory, or returns `None` if a file is needed or the page is
+    /// longer. Passing such a read to another thread would take longer.
+    pub(crate) fn read_from_memory(&self, read: &Read, most: usize) -> Option<Page> {
         // An error is reported by the read with files.
-        leftfold_io::from_memory(|| self.read_short(read))?.ok()?
+        leftfold_io::from_memory(|| self.read_up_to(read, most))?.ok()?
     }
 
-    /// Reads a short page, or returns `None` if the page is long.
-    pub(crate) fn read_short(&self, read: &Read) -> Result<Option<Page>, ReadError> {
-        /// The most events of a short page, which takes a few tens of microseconds from memory.
-        const MAX_EVENTS: usize = 256;
+    /// Reads a page of at most this many events, or returns `None` if the page is longer.
+    pub(crate) fn read_up_to(&self, read: &Read, most: usize) -> Result<Option<Page>, ReadError> {
         let Some((field, text)) = read.query.one_key() else { return Ok(None) };
-        if read.limit > MAX_EVENTS && read.from == Start::Outermost {
+        if read.limit > most && read.from == Start::Outermost {
             let key = self.keys.of(field, text);
             let count = self.index.set.load().count(&key, self.log.head().position)?;
-            if count > MAX_EVENTS as u64 {
+            if count > most as u64 {
                 return Ok(None);
             }
         }
-        let page = self.read(&Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() })?;
-        let is_cut = page.more && page.events.len() == MAX_EVENTS && read.limit > MAX_EVENTS;
+        let page = self.read(&Read { limit: read.limit.min(most), ..read.clone() })?;
+        let is_cut = page.more && page.events.len() == most && read.limit > most;
         Ok((!is_cut).then_some(page))
     }
 

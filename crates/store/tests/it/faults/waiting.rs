@@ -350,7 +350,18 @@ fn a_short_read_from_memory_waits_for_no_thread() {
     let whole = pollster::block_on(read("a-1", 1_000)).unwrap();
     assert_eq!((whole.events.len(), whole.more), (300, false));
     let again = pollster::block_on(read("a-1", 1_000)).unwrap();
-    assert_eq!((positions(&again), again.cursor), (positions(&whole), whole.cursor));
+    assert_eq!((positions(&again), &again.cursor), (positions(&whole), &whole.cursor));
+    // From memory it reads a longer one there, too.
+    files.shut();
+    let Poll::Ready(Ok(page)) = poll(&mut here("a-1", 1_000)) else {
+        panic!("the caller's thread reads memory")
+    };
+    assert_eq!(
+        (positions(&page), page.cursor, page.more),
+        (positions(&whole), whole.cursor, false)
+    );
+    assert!(poll(&mut read("a-1", 1_000)).is_pending());
+    files.open();
     let nothing = pollster::block_on(read("c-1", 0)).unwrap_err();
     assert_eq!(nothing.code(), "limit_invalid");
 }
