@@ -277,7 +277,9 @@ impl<S: EventStore + 'static> Views<S> {
         Some(async move {
             match follower {
                 Some(follower) => {
-                    select(pin!(follower.run()), pin!(stop)).await;
+                    // Once there is a later state, a run of this one brings no event more: a view that was paused
+                    // stands still when the request is answered.
+                    select(pin!(stop), pin!(follower.run())).await;
                 }
                 None => {
                     let (running, connections) = {
