@@ -147,7 +147,7 @@ impl Calls {
         count(&self.counters.requests);
         let task = async move {
             let _request = RequestInProgress::begin(&calls.traffic);
-            let mut backoff = Backoff::new();
+            let (mut backoff, mut last_error) = (Backoff::new(), None);
             let deadline = calls.deadline();
             loop {
                 let answer = call(calls.clone());
@@ -158,7 +158,11 @@ impl Calls {
                 let error = match answer {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) => CallError::from(status),
-                    Err(_) => return Err(CallError::TimedOut(calls.timeout)),
+                    Err(_) => {
+                        // What the attempts before have met says more, unless this one may have changed something.
+                        let known = last_error.take().filter(|_| retry == Retry::Always);
+                        return Err(known.unwrap_or(CallError::TimedOut(calls.timeout)));
+                    }
                 };
                 let again = error.can_retry_call(retry == Retry::Always);
                 if !again || calls.sends_once {
@@ -168,6 +172,7 @@ impl Calls {
                 if !backoff.pause(deadline).await {
                     return Err(error);
                 }
+                last_error = Some(error);
             }
         };
         self.on_runtime(task.instrument(debug_span!("request", answer = name_of::<A>())))
