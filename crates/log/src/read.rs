@@ -51,7 +51,6 @@ impl Log {
         Fetcher {
             log: self.clone(),
             current: None,
-            elsewhere: None,
             is_kept: false,
             misses: 0,
             announced: 0..0,
@@ -64,8 +63,6 @@ impl Log {
 pub struct Fetcher {
     log: Log,
     current: Option<(Block, Walk)>,
-    /// The last position that the caller had from elsewhere.
-    elsewhere: Option<u64>,
     /// Whether the current block is in the cache, or was offered to it: one that is too long, or grows, stays out.
     is_kept: bool,
     /// Blocks that had to be read from files.
@@ -127,25 +124,18 @@ impl Fetcher {
         self.log.reader().block_with(&segments, position).ok().flatten()
     }
 
-    /// Whether a position is a few records after one that was fetched, or had elsewhere, last, and its block in memory.
+    /// Whether a position is a few records after the one that was fetched last, and its block in memory.
     pub fn is_beside(&self, position: u64) -> bool {
         /// Stepping over this many records costs about as much as finding another block.
         const A_FEW: u64 = 8;
-        let fetched = self.current.as_ref().map(|(_, walk)| walk.position());
-        let mut next =
-            [fetched, self.elsewhere.map(|last| last.saturating_add(1))].into_iter().flatten();
-        next.any(|next| (next..next.saturating_add(A_FEW)).contains(&position))
-            && self.holds(position)
+        let next = self.current.as_ref().map(|(_, walk)| walk.position());
+        let is_near = |next: u64| (next..next.saturating_add(A_FEW)).contains(&position);
+        next.is_some_and(is_near) && self.holds(position)
     }
 
     /// Whether the record that was fetched last is in a block that grows. Such a block is not kept in memory.
     pub fn is_in_growing_block(&self) -> bool {
         self.current.as_ref().is_some_and(|(block, _)| !block.complete)
-    }
-
-    /// Notes that the caller has had the record at a position from elsewhere.
-    pub fn skip(&mut self, position: u64) {
-        self.elsewhere = Some(position);
     }
 
     /// Whether the records from one position to another were written by one append.

@@ -139,8 +139,6 @@ fn fetch(
     // An event beside the last one is in memory, as fast as the cache.
     let beside = fetcher.is_beside(position);
     if !beside && let Some(event) = cached.get(position) {
-        // So that the next one is beside it, if its block is in memory.
-        fetcher.skip(position);
         return Ok(event);
     }
     match fetcher.get(position)? {

@@ -86,10 +86,10 @@ mod tests {
 
     use crate::{Embedded, Options};
 
-    /// Events that lie beside each other are read from their blocks, so a read that is repeated does not fill the cache
-    /// a little more each time.
+    /// Events that lie beside each other are read from their blocks. A read that is repeated adds the first that is not
+    /// cached yet, but not one for each block: so only what is read often comes to be cached as a whole.
     #[test]
-    fn a_read_that_is_repeated_adds_no_events() {
+    fn a_read_that_is_repeated_adds_one_event() {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
         let disk = Arc::new(FakeDisk::new());
         let store = Embedded::open_on(disk, clock, random, Options::default()).unwrap();
@@ -107,6 +107,8 @@ mod tests {
         let _first = read();
         let second = read();
         assert!(second < 200, "{second}");
-        assert_eq!([read(), read(), read()], [second; 3]);
+        for times in 1..=3 {
+            assert!(read() <= second + times);
+        }
     }
 }
