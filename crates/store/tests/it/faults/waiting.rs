@@ -360,7 +360,6 @@ fn a_short_read_from_memory_waits_for_no_thread() {
         (positions(&page), page.cursor, page.more),
         (positions(&whole), whole.cursor, false)
     );
-    assert!(poll(&mut read("a-1", 1_000)).is_pending());
     files.open();
     let nothing = pollster::block_on(read("c-1", 0)).unwrap_err();
     assert_eq!(nothing.code(), "limit_invalid");
