@@ -137,7 +137,7 @@ impl Appends {
 
 /// After a write that takes longer, a connection's thread does not write for a while.
 const SLOW_WRITE: Duration = Duration::from_micros(500);
-/// That while, in appends.
+/// The length of that while, in appends.
 const PAUSE: i32 = 256;
 
 /// Returns the answer to an append that does not reach the store.

@@ -24,7 +24,7 @@ thread_local! {
 
 /// After a read that takes longer, as the first of a hard disk does, a connection's thread does not read files for a while.
 const SLOW_READ: Duration = Duration::from_millis(5);
-/// That while, in reads. It is short: nobody waits for the thread but who connects meanwhile.
+/// The length of that while, in reads. It is short: nobody waits for the thread but who connects meanwhile.
 const PAUSE: i32 = 16;
 
 /// How much work a thread has.
